@@ -1,0 +1,1 @@
+//! Service discovery; one mechanism, one file.

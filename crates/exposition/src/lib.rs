@@ -1,0 +1,1 @@
+//! The text, OpenMetrics and protobuf exposition formats: parse and write.

@@ -1,0 +1,1 @@
+//! API v1 envelope, error-to-status table, parameter parsing, JSON values.

@@ -1,0 +1,1 @@
+//! http_config: TLS, authentication, proxies, secrets.

@@ -1,0 +1,1 @@
+//! kafka-lag-agent.

@@ -1,0 +1,1 @@
+//! PromQL: lex, parse, check, print, plan, execute.

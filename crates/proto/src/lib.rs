@@ -1,0 +1,1 @@
+//! Types built from `proto/`, and gRPC stubs behind the `grpc` feature.

@@ -1,0 +1,1 @@
+//! relabel_config and its application.

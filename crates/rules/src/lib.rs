@@ -1,0 +1,1 @@
+//! Rule files, group evaluation, alert state.

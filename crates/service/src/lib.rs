@@ -1,0 +1,1 @@
+//! Bootstrap of all seven services.

@@ -1,0 +1,16 @@
+//! The seam between those who keep samples and those who read or write them.
+//!
+//! Readers see series as **columns**: a series is decoded once for the whole range asked for, into
+//! arrays of timestamps and values ([`Columns`]). Writers append through [`Appender`], all or
+//! nothing at commit. Everything is synchronous; callers that are not run it on a blocking thread.
+//!
+//! Start with [`Queryable`] and [`Appendable`]. `merge` joins several sources into one.
+
+mod append;
+mod query;
+
+pub use append::{AppendError, Appendable, Appender, SeriesRef};
+pub use query::{
+    ChunkEncoding, Columns, EncodedChunk, LabelHints, Querier, Queryable, SelectHints, Series,
+    SeriesSet, StorageError,
+};

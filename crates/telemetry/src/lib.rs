@@ -1,0 +1,1 @@
+//! Our own metrics: registry, counters, gauges, histograms.

@@ -1,0 +1,1 @@
+//! Chunks, index, WAL records, tombstones and meta.json: encode and decode, no files.

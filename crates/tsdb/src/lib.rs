@@ -1,0 +1,1 @@
+//! Head, WAL, blocks, compaction, retention.

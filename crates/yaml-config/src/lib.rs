@@ -1,0 +1,1 @@
+//! Strict YAML with positions, and the scalar types that configuration files share.
