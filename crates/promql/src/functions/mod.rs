@@ -1,0 +1,3 @@
+//! The functions: one signature table, and their implementations by family.
+
+pub mod signatures;
