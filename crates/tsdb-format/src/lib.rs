@@ -1,1 +1,14 @@
-//! Chunks, index, WAL records, tombstones and meta.json: encode and decode, no files.
+//! The bytes of a Prometheus database: chunks, index, write-ahead log, tombstones, meta.json.
+//!
+//! Pure: bytes in, values out, and back. No files, no clock, no locks; files are opened, mapped and
+//! synced by `tsdb`. Whatever bytes come in, nothing here panics or allocates more than the bytes
+//! justify: errors say where in the bytes and why ([`FormatError`]). `README.md` draws the bytes.
+//!
+//! Start with [`chunk`] and [`wal`].
+
+pub mod bytes;
+pub mod chunk;
+pub mod error;
+pub mod wal;
+
+pub use error::{Cause, FormatError};
