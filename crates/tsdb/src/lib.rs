@@ -1,1 +1,10 @@
-//! Head, WAL, blocks, compaction, retention.
+//! The time series database in Prometheus' own on-disk format: head, write-ahead log, blocks,
+//! compaction, retention. A data folder can be taken over from Prometheus and given back.
+//!
+//! What it refuses: nothing is fetched over a network, no clock is read except the one passed in
+//! [`Options`](db::Options), and no thread is started except the one of [`Db`].
+//!
+//! Start with [`Db`]; `head` holds what is new, `wal` what makes it survive, `block`, `compact` and
+//! `retention` what is old. All files are touched through [`fs`].
+
+pub mod fs;
