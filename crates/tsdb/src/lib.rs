@@ -7,4 +7,10 @@
 //! Start with [`Db`]; `head` holds what is new, `wal` what makes it survive, `block`, `compact` and
 //! `retention` what is old. All files are touched through [`fs`].
 
+pub mod db;
+mod error;
 pub mod fs;
+pub mod wal;
+
+pub use db::{Db, Options};
+pub use error::Error;
