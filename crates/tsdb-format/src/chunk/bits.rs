@@ -185,3 +185,180 @@ impl<'a> BitReader<'a> {
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 }
+
+/// Sizes of the classes of variable-width integers; class `i` is announced by `i + 1` one bits and,
+/// but for the last, a zero bit (prometheus/prometheus `tsdb/chunkenc/varbit.go`).
+const CLASSES: [u32; 8] = [3, 6, 9, 12, 18, 25, 56, 64];
+
+impl BitVec {
+    fn put_class(&mut self, class: usize, value: u64) {
+        let n = CLASSES[class];
+        if class == 7 {
+            self.put(0xff, 8);
+        } else {
+            let ones = class as u32 + 1;
+            self.put(((1 << ones) - 1) << 1, ones + 1);
+        }
+        self.put(if n == 64 { value } else { value & ((1 << n) - 1) }, n);
+    }
+
+    /// Writes a signed integer in 1 to 72 bits.
+    pub(super) fn put_varbit_int(&mut self, value: i64) {
+        if value == 0 {
+            return self.put(0, 1);
+        }
+        let fits = |n: u32| -((1i64 << (n - 1)) - 1) <= value && value <= 1i64 << (n - 1);
+        let class = CLASSES[..7].iter().position(|n| fits(*n)).unwrap_or(7);
+        self.put_class(class, value as u64);
+    }
+
+    /// Writes an unsigned integer in 1 to 72 bits.
+    pub(super) fn put_varbit_uint(&mut self, value: u64) {
+        if value == 0 {
+            return self.put(0, 1);
+        }
+        let class = CLASSES[..7].iter().position(|n| value < 1 << n).unwrap_or(7);
+        self.put_class(class, value);
+    }
+}
+
+impl BitReader<'_> {
+    #[inline]
+    fn class(&mut self) -> Option<usize> {
+        let ones = (self.peek() >> 56 << 56).leading_ones().min(8);
+        self.skip(if ones == 8 { 8 } else { ones + 1 });
+        (ones as usize).checked_sub(1)
+    }
+
+    /// Reads what [`BitVec::put_varbit_int`] wrote.
+    pub(super) fn varbit_int(&mut self) -> i64 {
+        let Some(class) = self.class() else { return 0 };
+        let n = CLASSES[class];
+        let value = self.bits(n);
+        if n < 64 && value > 1 << (n - 1) {
+            value.wrapping_sub(1 << n) as i64
+        } else {
+            value as i64
+        }
+    }
+
+    /// Reads what [`BitVec::put_varbit_uint`] wrote.
+    pub(super) fn varbit_uint(&mut self) -> u64 {
+        match self.class() {
+            Some(class) => self.bits(CLASSES[class]),
+            None => 0,
+        }
+    }
+}
+
+/// A float that is written as the difference to the one before, as XOR chunks do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct XorFloat {
+    pub(super) value_bits: u64,
+    leading: u8,
+    trailing: u8,
+}
+
+/// No window of bits was opened yet.
+const NO_WINDOW: u8 = 0xff;
+
+impl XorFloat {
+    /// The first float, which is written plainly.
+    pub(super) fn new(value: f64) -> XorFloat {
+        XorFloat {
+            value_bits: value.to_bits(),
+            leading: NO_WINDOW,
+            trailing: 0,
+        }
+    }
+
+    pub(super) fn value(&self) -> f64 {
+        f64::from_bits(self.value_bits)
+    }
+
+    pub(super) fn put(&mut self, bits: &mut BitVec, value: f64) {
+        let xor = value.to_bits() ^ self.value_bits;
+        self.value_bits = value.to_bits();
+        if xor == 0 {
+            return bits.put(0, 1);
+        }
+        let leading = (xor.leading_zeros() as u8).min(31);
+        let trailing = xor.trailing_zeros() as u8;
+        if self.leading != NO_WINDOW && leading >= self.leading && trailing >= self.trailing {
+            bits.put(0b10, 2);
+            bits.put(xor >> self.trailing, self.width());
+            return;
+        }
+        (self.leading, self.trailing) = (leading, trailing);
+        let n = self.width();
+        bits.put(0b11 << 11 | u64::from(leading) << 6 | u64::from(n & 63), 13);
+        bits.put(xor >> trailing, n);
+    }
+
+    /// Reads the next float; `None` for a window beyond 64 bits.
+    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Option<()> {
+        if !bits.bit() {
+            return Some(());
+        }
+        if bits.bit() {
+            self.leading = bits.bits(5) as u8;
+            let n = match bits.bits(6) as u8 {
+                0 => 64,
+                n => n,
+            };
+            self.trailing = 64u8.checked_sub(self.leading)?.checked_sub(n)?;
+        } else if self.leading == NO_WINDOW {
+            // Upstream's appender, continuing a chunk without a window, takes one of all bits.
+            (self.leading, self.trailing) = (0, 0);
+        }
+        self.value_bits ^= bits.bits(self.width()) << self.trailing;
+        Some(())
+    }
+
+    fn width(&self) -> u32 {
+        64 - u32::from(self.leading) - u32::from(self.trailing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variable_width_integers_round_trip() {
+        let mut values = vec![0, i64::MIN, i64::MAX];
+        for n in 0..63 {
+            let power = 1i64 << n;
+            values.extend([power - 1, power, power + 1, -power, 1 - power, -power - 1]);
+        }
+        let mut bits = BitVec::new(0);
+        for &value in &values {
+            bits.put_varbit_int(value);
+            bits.put_varbit_uint(value as u64);
+        }
+        let mut reader = BitReader::new(bits.bytes(), 0);
+        for value in values {
+            assert_eq!(reader.varbit_int(), value);
+            assert_eq!(reader.varbit_uint(), value as u64);
+        }
+        assert!(!reader.overrun());
+    }
+
+    #[test]
+    fn bits_round_trip_at_every_alignment() {
+        for start in 1..64 {
+            let mut bits = BitVec::new(0);
+            bits.put(1, start);
+            for n in 1..=64 {
+                bits.put(u64::MAX >> (64 - n) ^ 2 >> (n % 2), n);
+            }
+            let mut reader = BitReader::new(bits.bytes(), 0);
+            assert_eq!(reader.bits(start), 1);
+            for n in 1..=64 {
+                let expected = u64::MAX >> (64 - n) ^ 2 >> (n % 2);
+                let expected = if n == 64 { expected } else { expected & ((1 << n) - 1) };
+                assert_eq!(reader.bits(n), expected, "{n} bits from {start}");
+            }
+        }
+    }
+}

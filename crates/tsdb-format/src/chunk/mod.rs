@@ -4,7 +4,15 @@
 //! around it belong to the files (`crate::segment`, `crate::head_chunks`).
 
 mod bits;
+mod codec;
+pub mod histogram;
+mod layout;
+mod start;
 pub mod xor;
+pub mod xor2;
+
+pub use histogram::{Appended, FloatHistogramChunk, HistogramChunk, ResetHeader};
+pub use xor::{XorChunk, XorState};
 
 use crate::error::{Cause, FormatError, Result};
 
@@ -76,4 +84,48 @@ fn overrun(what: &'static str, bits: &bits::BitReader<'_>, read: u16, total: u16
         bits.byte_offset(),
         format!("unexpected end in sample {read} of {total}"),
     )
+}
+
+/// Appends the samples of an encoded float chunk with `min_ms <= t <= max_ms` to the columns.
+/// `starts` is left empty as long as no chunk has start timestamps, and as long as `times` from
+/// then on.
+///
+/// # Errors
+/// Bytes that do not decode, or an encoding of histograms.
+pub fn decode_floats(
+    encoding: Encoding,
+    data: &[u8],
+    min_ms: i64,
+    max_ms: i64,
+    times: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+    starts: &mut Vec<i64>,
+) -> Result<()> {
+    match encoding {
+        Encoding::Xor => {
+            let result = xor::decode(data, min_ms, max_ms, times, values);
+            if !starts.is_empty() {
+                starts.resize(times.len(), 0);
+            }
+            result
+        }
+        Encoding::Xor2 => xor2::decode(data, min_ms, max_ms, times, values, starts),
+        _ => Err(FormatError::invalid(
+            "float chunk",
+            0,
+            format!("{encoding:?} is no encoding of floats"),
+        )),
+    }
+}
+
+/// The number of samples of an encoded chunk, as its header says.
+///
+/// # Errors
+/// Fewer bytes than a header.
+pub fn samples(encoding: Encoding, data: &[u8]) -> Result<u16> {
+    let count = sample_count("chunk", data)?;
+    Ok(match encoding {
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => count & 0x3fff,
+        _ => count,
+    })
 }
