@@ -80,7 +80,7 @@ pub fn format_duration_ms(mut ms: u64) -> String {
     let mut out = String::new();
     for (unit, size) in UNITS {
         let exact_only = matches!(unit, "y" | "w" | "d");
-        if ms == 0 || (exact_only && unit != "d" && ms % size != 0) {
+        if ms == 0 || (exact_only && unit != "d" && !ms.is_multiple_of(size)) {
             continue;
         }
         let count = ms / size;

@@ -1,5 +1,14 @@
 //! PromQL: lex, parse, check, print, plan, execute.
 
 pub mod ast;
+pub mod cancel;
+pub mod engine;
 pub mod features;
 pub mod functions;
+pub mod query_error;
+pub mod value;
+
+pub use cancel::CancelToken;
+pub use engine::{Engine, EngineOptions, QueryOptions};
+pub use query_error::QueryError;
+pub use value::{MatrixSeries, QueryResult, SampleValue, StatsLevel, Value, VectorSample};
