@@ -1,0 +1,195 @@
+//! A document as a tree with positions.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use libyaml_safer::{EventData, Parser, ScalarStyle};
+
+use crate::error::{Error, Kind};
+
+/// How deep collections may be nested; libyaml has no bound of its own, our recursion needs one.
+const MAX_DEPTH: usize = 200;
+
+/// A decoded YAML value with its place in the text, for sections that are decoded later:
+/// [`crate::from_value`].
+#[derive(Debug, Clone)]
+pub struct Value(pub(crate) Node);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Both from 1.
+    pub line: u64,
+    pub column: u64,
+    pub data: Data,
+    /// Whether it was reached through an alias (counted against alias bombs).
+    pub aliased: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Data {
+    Scalar(Scalar),
+    Sequence(Arc<Vec<Node>>),
+    Mapping(Arc<Vec<(Node, Node)>>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Scalar {
+    pub text: Arc<str>,
+    /// Neither quoted nor a block: its type follows from its text.
+    pub plain: bool,
+    /// An explicit tag: `!!str`.
+    pub tag: Option<Arc<str>>,
+}
+
+impl Node {
+    pub fn null() -> Node {
+        Node {
+            line: 1,
+            column: 1,
+            aliased: false,
+            data: Data::Scalar(Scalar {
+                text: "".into(),
+                plain: true,
+                tag: None,
+            }),
+        }
+    }
+}
+
+/// The first document of a text, and whether another one follows. An empty text is `null`.
+pub(crate) fn parse(text: &str, look_further: bool) -> Result<(Node, bool), Error> {
+    // The port keeps libyaml's assertions; should one fail on some text, that is a refusal of the
+    // text and not the end of the process.
+    catch_unwind(AssertUnwindSafe(|| parse_inner(text, look_further))).unwrap_or_else(|_| {
+        Err(Error::new(
+            Kind::Syntax,
+            "the parser cannot cope with this text",
+        ))
+    })
+}
+
+fn parse_inner(text: &str, look_further: bool) -> Result<(Node, bool), Error> {
+    let mut parser = Parser::new();
+    parser.set_input(text.as_bytes());
+    let mut builder = Builder {
+        parser,
+        anchors: HashMap::new(),
+    };
+    loop {
+        match builder.next()?.0 {
+            EventData::StreamEnd => return Ok((Node::null(), false)),
+            EventData::DocumentStart { .. } => break,
+            _ => {}
+        }
+    }
+    let (event, place) = builder.next()?;
+    let node = builder.node(event, place, 0)?;
+    let mut more = false;
+    if look_further {
+        loop {
+            match builder.next()?.0 {
+                EventData::StreamEnd => break,
+                EventData::DocumentStart { .. } => {
+                    more = true;
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok((node, more))
+}
+
+struct Builder<R> {
+    parser: Parser<R>,
+    anchors: HashMap<String, Node>,
+}
+
+impl<R: std::io::BufRead> Builder<R> {
+    fn next(&mut self) -> Result<(EventData, (u64, u64)), Error> {
+        let event = self.parser.parse().map_err(|error| {
+            let mark = error.problem_mark().or(error.context_mark());
+            let syntax = Error::new(Kind::Syntax, error.problem());
+            match mark {
+                Some(mark) => syntax.at(mark.line + 1, mark.column + 1),
+                None => syntax,
+            }
+        })?;
+        let mark = event.start_mark;
+        Ok((event.data, (mark.line + 1, mark.column + 1)))
+    }
+
+    fn node(
+        &mut self,
+        event: EventData,
+        (line, column): (u64, u64),
+        depth: usize,
+    ) -> Result<Node, Error> {
+        if depth > MAX_DEPTH {
+            return Err(Error::new(Kind::Syntax, "exceeded max depth").at(line, column));
+        }
+        let (data, anchor) = match event {
+            EventData::Alias { anchor } => {
+                let Some(known) = self.anchors.get(&anchor) else {
+                    let message = format!("unknown anchor '{anchor}' referenced");
+                    return Err(Error::new(Kind::Syntax, message).at(line, column));
+                };
+                return Ok(Node {
+                    line,
+                    column,
+                    aliased: true,
+                    ..known.clone()
+                });
+            }
+            EventData::Scalar {
+                anchor,
+                tag,
+                value,
+                style,
+                ..
+            } => {
+                let scalar = Scalar {
+                    text: value.into(),
+                    plain: style == ScalarStyle::Plain,
+                    tag: tag.filter(|tag| tag != "!").map(Into::into),
+                };
+                (Data::Scalar(scalar), anchor)
+            }
+            EventData::SequenceStart { anchor, .. } => {
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (EventData::SequenceEnd, _) => break,
+                        (event, place) => items.push(self.node(event, place, depth + 1)?),
+                    }
+                }
+                (Data::Sequence(Arc::new(items)), anchor)
+            }
+            EventData::MappingStart { anchor, .. } => {
+                let mut pairs = Vec::new();
+                loop {
+                    let key = match self.next()? {
+                        (EventData::MappingEnd, _) => break,
+                        (event, place) => self.node(event, place, depth + 1)?,
+                    };
+                    let (event, place) = self.next()?;
+                    pairs.push((key, self.node(event, place, depth + 1)?));
+                }
+                (Data::Mapping(Arc::new(pairs)), anchor)
+            }
+            // The parser puts nothing else where a node belongs.
+            _ => return Err(Error::new(Kind::Syntax, "expected a node").at(line, column)),
+        };
+        let node = Node {
+            line,
+            column,
+            data,
+            aliased: false,
+        };
+        if let Some(anchor) = anchor {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+}
