@@ -3,5 +3,7 @@
 //!
 //! Pure functions over text and numbers; each module names the Go package whose behaviour it has.
 
+pub mod fmt;
 pub mod regexp;
 pub mod strconv;
+pub mod time;
