@@ -199,7 +199,14 @@ impl BitVec {
             let ones = class as u32 + 1;
             self.put(((1 << ones) - 1) << 1, ones + 1);
         }
-        self.put(if n == 64 { value } else { value & ((1 << n) - 1) }, n);
+        self.put(
+            if n == 64 {
+                value
+            } else {
+                value & ((1 << n) - 1)
+            },
+            n,
+        );
     }
 
     /// Writes a signed integer in 1 to 72 bits.
@@ -217,7 +224,10 @@ impl BitVec {
         if value == 0 {
             return self.put(0, 1);
         }
-        let class = CLASSES[..7].iter().position(|n| value < 1 << n).unwrap_or(7);
+        let class = CLASSES[..7]
+            .iter()
+            .position(|n| value < 1 << n)
+            .unwrap_or(7);
         self.put_class(class, value);
     }
 }
@@ -356,7 +366,11 @@ mod tests {
             assert_eq!(reader.bits(start), 1);
             for n in 1..=64 {
                 let expected = u64::MAX >> (64 - n) ^ 2 >> (n % 2);
-                let expected = if n == 64 { expected } else { expected & ((1 << n) - 1) };
+                let expected = if n == 64 {
+                    expected
+                } else {
+                    expected & ((1 << n) - 1)
+                };
                 assert_eq!(reader.bits(n), expected, "{n} bits from {start}");
             }
         }

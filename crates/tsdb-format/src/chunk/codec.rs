@@ -192,7 +192,9 @@ impl Codec for IntCodec {
             (&sample.negative_buckets, &mut self.negative),
         ] {
             *own = buckets.iter().map(|bucket| first(*bucket)).collect();
-            buckets.iter().for_each(|bucket| bits.put_varbit_int(*bucket));
+            buckets
+                .iter()
+                .for_each(|bucket| bits.put_varbit_int(*bucket));
         }
     }
 

@@ -8,7 +8,10 @@
 use model::{CounterResetHint, FloatHistogram, Histogram, Span};
 
 use super::bits::{BitReader, BitVec};
-use super::codec::{Codec, FloatCodec, IntCodec, Sample, SampleLayout};
+use super::codec::{FloatCodec, IntCodec, Sample, SampleLayout};
+
+pub use super::codec::Codec as Counts;
+use super::codec::Codec;
 use super::layout::{Layout, Union, count};
 use super::start::Starts;
 use crate::error::{Cause, FormatError, Result};
@@ -479,9 +482,8 @@ impl<'a, C: Codec> Iter<'a, C> {
         }
         let previous_t_ms = self.t_ms;
         if self.read == 0 {
-            self.layout = Layout::read(&mut self.bits, self.size_bits).map_err(|text| {
-                FormatError::invalid(C::WHAT, self.bits.byte_offset(), text)
-            })?;
+            self.layout = Layout::read(&mut self.bits, self.size_bits)
+                .map_err(|text| FormatError::invalid(C::WHAT, self.bits.byte_offset(), text))?;
             self.t_ms = self.bits.varbit_int();
             let buckets = self.layout.buckets();
             self.codec.read_first(&mut self.bits, buckets);
@@ -524,7 +526,8 @@ impl<'a, C: Codec> Iter<'a, C> {
 
     /// The current sample.
     pub fn sample(&self) -> C::Sample {
-        self.codec.sample(&self.layout, hint(self.header, self.read))
+        self.codec
+            .sample(&self.layout, hint(self.header, self.read))
     }
 }
 

@@ -213,7 +213,11 @@ impl Union {
     }
 
     /// Whether some bucket of the first has a higher count than the second has there.
-    pub(super) fn shrinks<T: Copy + Default + PartialOrd>(&self, first: &[T], second: &[T]) -> bool {
+    pub(super) fn shrinks<T: Copy + Default + PartialOrd>(
+        &self,
+        first: &[T],
+        second: &[T],
+    ) -> bool {
         let (first, second) = (self.spread_first(first), self.spread_second(second));
         self.present
             .iter()
