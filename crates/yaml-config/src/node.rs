@@ -1,6 +1,7 @@
 //! A document as a tree with positions.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -70,11 +71,19 @@ pub(crate) fn parse(text: &str, look_further: bool) -> Result<(Node, bool), Erro
 }
 
 fn parse_inner(text: &str, look_further: bool) -> Result<(Node, bool), Error> {
+    // The port asserts where libyaml reads a padding NUL: a last line without its break gets one, and
+    // a block scalar there loses it again below.
+    let open_end = !text.is_empty() && !text.ends_with(['\n', '\r']);
     let mut parser = Parser::new();
-    parser.set_input(text.as_bytes());
+    parser.set_input(
+        text.as_bytes()
+            .chain(if open_end { &b"\n"[..] } else { b"" }),
+    );
+    let last_line = text.rsplit(['\n', '\r']).next().unwrap_or_default();
     let mut builder = Builder {
         parser,
         anchors: HashMap::new(),
+        added_break_at: (open_end && !last_line.trim().is_empty()).then_some(text.len() as u64),
     };
     loop {
         match builder.next()?.0 {
@@ -104,6 +113,8 @@ fn parse_inner(text: &str, look_further: bool) -> Result<(Node, bool), Error> {
 struct Builder<R> {
     parser: Parser<R>,
     anchors: HashMap<String, Node>,
+    /// Where a line break was added that is not part of the text.
+    added_break_at: Option<u64>,
 }
 
 impl<R: std::io::BufRead> Builder<R> {
@@ -116,8 +127,19 @@ impl<R: std::io::BufRead> Builder<R> {
                 None => syntax,
             }
         })?;
-        let mark = event.start_mark;
-        Ok((event.data, (mark.line + 1, mark.column + 1)))
+        let (mark, end) = (event.start_mark, event.end_mark);
+        let mut data = event.data;
+        if let EventData::Scalar {
+            value,
+            style: ScalarStyle::Literal | ScalarStyle::Folded,
+            ..
+        } = &mut data
+            && self.added_break_at.is_some_and(|at| end.index > at)
+            && value.ends_with('\n')
+        {
+            value.pop();
+        }
+        Ok((data, (mark.line + 1, mark.column + 1)))
     }
 
     fn node(

@@ -348,6 +348,26 @@ fn secrets_do_not_show() {
 }
 
 #[test]
+fn a_last_line_without_break_is_as_in_libyaml() {
+    for (text, expected) in [
+        ("name: |\n  a\n  b", "a\nb"),
+        ("name: |\n  a\n  b\n", "a\nb\n"),
+        ("name: |-\n  a", "a"),
+        ("name: |\n  a\n  ", "a\n"),
+        ("name: >\n  a\n  b", "a b"),
+        ("name: a", "a"),
+        ("name: |\n  a\nseverity: b", "a\n"),
+        ("name: 'a'", "a"),
+    ] {
+        assert_eq!(read(text).name, expected, "{text:?}");
+    }
+    assert_eq!(
+        message("name: \"\\"),
+        "yaml: line 2: found unexpected end of stream"
+    );
+}
+
+#[test]
 fn no_text_makes_it_panic() {
     let pieces = [
         "a: ",
