@@ -268,7 +268,10 @@ pub struct NumberLiteral {
 /// A string, unquoted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StringLiteral {
+    /// The text; what is not UTF-8 (from `\xNN`) is replaced by U+FFFD.
     pub value: String,
+    /// The exact bytes where they are not UTF-8, for printing.
+    pub bytes: Option<Vec<u8>>,
     pub pos: PosRange,
 }
 
@@ -484,7 +487,8 @@ pub enum DurationKind {
     MinOf(DurationTerm, DurationTerm),
     /// `max_of(a, b)`.
     MaxOf(DurationTerm, DurationTerm),
-    /// `-a`, or `+a` where the sign stands before a function of an offset.
+    /// `-a`; `+a` where the sign stands before a function of an offset, and for a literal in
+    /// parentheses.
     Unary(UnaryOp, DurationTerm),
     /// `a op b` with an arithmetic operator other than `atan2`.
     Binary(BinaryOp, DurationTerm, DurationTerm),
