@@ -7,6 +7,7 @@
 //! Start with [`Queryable`] and [`Appendable`]. `merge` joins several sources into one.
 
 mod append;
+pub mod merge;
 mod query;
 
 pub use append::{AppendError, Appendable, Appender, SeriesRef};
@@ -14,3 +15,4 @@ pub use query::{
     ChunkEncoding, Columns, EncodedChunk, LabelHints, Querier, Queryable, SelectHints, Series,
     SeriesSet, StorageError,
 };
+pub use merge::{ChunkEncoder, Merged};
