@@ -1,17 +1,15 @@
 //! Floats as the expositions print them: Go's `strconv.FormatFloat(f, 'g', -1, 64)`, the shortest
 //! digits with an exponent below 1e-4 and from 1e+06 on.
 
+use golang::strconv::append_float;
+
 /// Appends `f` as the text format prints it: `0`, `1e+06`, `+Inf`, `NaN`.
 pub(crate) fn write_text(out: &mut Vec<u8>, f: f64) {
-    if f.fract() == 0.0 && f.abs() < 1e6 {
-        // Also turns -0 into 0, as upstream does.
-        out.extend_from_slice(itoa::Buffer::new().format(f as i64).as_bytes());
-    } else if f.is_nan() {
-        out.extend_from_slice(b"NaN");
-    } else if f.is_infinite() {
-        out.extend_from_slice(if f > 0.0 { b"+Inf" } else { b"-Inf" });
+    if f == 0.0 {
+        // Upstream prints -0 without its sign.
+        out.push(b'0');
     } else {
-        write_shortest(out, f);
+        append_float(out, f, 'g', -1, 64);
     }
 }
 
@@ -27,60 +25,6 @@ pub(crate) fn write_openmetrics(out: &mut Vec<u8>, f: f64) {
 /// Appends an integer.
 pub(crate) fn write_int(out: &mut Vec<u8>, n: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
-}
-
-fn write_shortest(out: &mut Vec<u8>, f: f64) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(f.abs());
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-
-    // digits[start..end] without zeros at either end; the point stands `point` digits after `start`.
-    let mut digits = [0u8; 64];
-    let len = whole.len() + fraction.len();
-    digits[..whole.len()].copy_from_slice(whole.as_bytes());
-    digits[whole.len()..len].copy_from_slice(fraction.as_bytes());
-    let start = digits[..len].iter().take_while(|d| **d == b'0').count();
-    let end = len
-        - digits[start..len]
-            .iter()
-            .rev()
-            .take_while(|d| **d == b'0')
-            .count();
-    let point = whole.len() as i32 + exponent - start as i32;
-    let digits = &digits[start..end];
-
-    if f < 0.0 {
-        out.push(b'-');
-    }
-    let scientific = point - 1;
-    if !(-4..6).contains(&scientific) {
-        out.push(digits[0]);
-        if digits.len() > 1 {
-            out.push(b'.');
-            out.extend_from_slice(&digits[1..]);
-        }
-        out.extend_from_slice(if scientific < 0 { b"e-" } else { b"e+" });
-        let magnitude = scientific.unsigned_abs();
-        if magnitude < 10 {
-            out.push(b'0');
-        }
-        write_int(out, magnitude);
-    } else if point <= 0 {
-        out.extend_from_slice(b"0.");
-        out.extend(std::iter::repeat_n(b'0', point.unsigned_abs() as usize));
-        out.extend_from_slice(digits);
-    } else {
-        let point = point as usize;
-        let whole = digits.len().min(point);
-        out.extend_from_slice(&digits[..whole]);
-        out.extend(std::iter::repeat_n(b'0', point - whole));
-        if digits.len() > whole {
-            out.push(b'.');
-            out.extend_from_slice(&digits[whole..]);
-        }
-    }
 }
 
 #[cfg(test)]
