@@ -151,7 +151,7 @@ fn protobuf_page() -> Vec<u8> {
         ..Format::default()
     };
     let mut out = Vec::new();
-    exposition::encode(&[family], format, &mut out).unwrap();
+    exposition::encode(&[family], format, &mut out).expect("the family is whole");
     out
 }
 
