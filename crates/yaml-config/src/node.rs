@@ -23,8 +23,6 @@ pub(crate) struct Node {
     pub line: u64,
     pub column: u64,
     pub data: Data,
-    /// Whether it was reached through an alias (counted against alias bombs).
-    pub aliased: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +46,6 @@ impl Node {
         Node {
             line: 1,
             column: 1,
-            aliased: false,
             data: Data::Scalar(Scalar {
                 text: "".into(),
                 plain: true,
@@ -160,7 +157,6 @@ impl<R: std::io::BufRead> Builder<R> {
                 return Ok(Node {
                     line,
                     column,
-                    aliased: true,
                     ..known.clone()
                 });
             }
@@ -203,12 +199,7 @@ impl<R: std::io::BufRead> Builder<R> {
             // The parser puts nothing else where a node belongs.
             _ => return Err(Error::new(Kind::Syntax, "expected a node").at(line, column)),
         };
-        let node = Node {
-            line,
-            column,
-            data,
-            aliased: false,
-        };
+        let node = Node { line, column, data };
         if let Some(anchor) = anchor {
             self.anchors.insert(anchor, node.clone());
         }

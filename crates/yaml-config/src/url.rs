@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
 use crate::de::TEXT;
-use crate::secret::{SECRET_TEXT, Text};
+use crate::secret::Text;
 
 /// A URL, kept as it was written and taken apart for those who ask. Empty: not given.
 ///
@@ -109,16 +109,12 @@ impl Url {
         }
     }
 
-    /// With the password replaced: what may be shown.
+    /// With the password replaced by `xxxxx`, as upstream: what may be shown.
     pub fn redacted(&self) -> String {
         match self.user_info() {
             Some((user, Some(_))) => {
                 let (begin, end) = self.user;
-                format!(
-                    "{}{user}:{SECRET_TEXT}{}",
-                    &self.text[..begin],
-                    &self.text[end..]
-                )
+                format!("{}{user}:xxxxx{}", &self.text[..begin], &self.text[end..])
             }
             _ => self.text.clone(),
         }
@@ -284,7 +280,7 @@ mod tests {
         );
         assert_eq!(
             url.to_string(),
-            "https://user:<secret>@example.com:8443/a/b?x=1#f"
+            "https://user:xxxxx@example.com:8443/a/b?x=1#f"
         );
         assert_eq!(format!("{url:?}"), url.to_string());
 

@@ -1,0 +1,185 @@
+//! `--healthcheck`: a container image without a shell asks its own service.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::Args;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks `/-/healthy` of the first listen address.
+pub(crate) async fn run(args: &Args) -> ExitCode {
+    match tokio::time::timeout(TIMEOUT, ask(args)).await {
+        Ok(Ok(())) => {
+            println!("healthy");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(reason)) => {
+            eprintln!("not healthy: {reason}");
+            ExitCode::FAILURE
+        }
+        Err(_) => {
+            eprintln!("not healthy: no answer within {TIMEOUT:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn ask(args: &Args) -> Result<(), String> {
+    let address = args
+        .list("web.listen-address")
+        .first()
+        .map(|address| reachable(address))
+        .ok_or("no --web.listen-address")?;
+    let path = format!("{}/-/healthy", prefix(args));
+    let tls =
+        crate::web_config::WebConfigFile::load(args.get("web.config.file").unwrap_or_default())
+            .map_err(|error| error.to_string())?
+            .has_tls();
+    let stream = TcpStream::connect(&address)
+        .await
+        .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+    let status = if tls {
+        let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
+        match TlsConnector::from(client_config()?)
+            .connect(name, stream)
+            .await
+        {
+            Ok(stream) => status(stream, &path).await,
+            Err(error) => Err(error),
+        }
+    } else {
+        status(stream, &path).await
+    };
+    match status {
+        // Somebody who asks for a password is alive.
+        Ok(200 | 401) => Ok(()),
+        Ok(other) => Err(format!("{path} answered {other}")),
+        Err(error) if wants_certificate(&error) => Ok(()),
+        Err(error) => Err(format!("{path}: {error}")),
+    }
+}
+
+/// Somebody who asks for a client certificate is alive too.
+fn wants_certificate(error: &std::io::Error) -> bool {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        inner,
+        Some(rustls::Error::AlertReceived(
+            rustls::AlertDescription::CertificateRequired
+                | rustls::AlertDescription::BadCertificate
+                | rustls::AlertDescription::HandshakeFailure
+        ))
+    )
+}
+
+async fn status<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    path: &str,
+) -> std::io::Result<u16> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 512];
+    while !head.windows(2).any(|pair| pair == b"\r\n") && head.len() < 4096 {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            n => head.extend_from_slice(&buffer[..n]),
+        }
+    }
+    std::str::from_utf8(&head)
+        .ok()
+        .and_then(|head| head.split(' ').nth(1)?.parse().ok())
+        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "no HTTP answer"))
+}
+
+/// Addresses that mean "all of them" are not to be connected to.
+fn reachable(address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("[::1]:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// The path in front of the kit's, from the flags of the services that have one.
+fn prefix(args: &Args) -> String {
+    let from_url = |flag: &str| {
+        let url: yaml_config::Url = args.get(flag)?.parse().ok()?;
+        Some(url.path().to_owned())
+    };
+    let prefix = args
+        .get("web.route-prefix")
+        .filter(|prefix| !prefix.is_empty())
+        .map(str::to_owned)
+        .or_else(|| from_url("web.external-url"))
+        .unwrap_or_default();
+    let prefix = prefix.trim_matches('/');
+    if prefix.is_empty() {
+        String::new()
+    } else {
+        format!("/{prefix}")
+    }
+}
+
+fn client_config() -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer(algorithms)))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// The question goes to this very host and no secret with it: any certificate will do.
+#[derive(Debug)]
+struct AnyServer(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
