@@ -1,1 +1,20 @@
-//! alert-router.
+//! alert-router: Alertmanager's place. It takes alerts, groups, inhibits and silences them, and
+//! notifies receivers; an alert it has acknowledged is on disk, and nothing is sent twice within
+//! its repeat interval, restarts included.
+//!
+//! Pure, without files, sockets or a clock (`now` is an argument): [`matcher`], [`config`],
+//! [`route`], [`time_interval`], [`inhibit`], [`silence`], [`nflog`], [`group`].
+//! Shell: [`store`], [`notify`].
+
+pub mod alert;
+pub mod config;
+pub mod group;
+pub mod inhibit;
+pub mod matcher;
+pub mod moment;
+pub mod nflog;
+pub mod notify;
+pub mod route;
+pub mod silence;
+pub mod store;
+pub mod time_interval;

@@ -1,0 +1,192 @@
+//! Slack: incoming webhooks and the web API with an app token.
+
+use crate::config::scalars::{GoDuration, HttpUrl, SecretUrl};
+use crate::config::settings::{settings, unset};
+use crate::config::{Error, HttpConfig, at_most_one};
+use yaml_config::Secret;
+
+settings! {
+    /// `slack_configs`.
+    "slack.plain" SlackConfig {
+        /// Whether resolved alerts are sent.
+        send_resolved: bool = false;
+        /// How requests are made.
+        http_config: Option<HttpConfig> = None, skip "unset";
+        /// The URL of an incoming webhook.
+        api_url: Option<SecretUrl> = None, skip "unset";
+        /// A file with it.
+        api_url_file: String = String::new(), skip "unset";
+        /// The token of an app.
+        app_token: Secret = Secret::default(), skip "unset";
+        /// A file with it.
+        app_token_file: String = String::new(), skip "unset";
+        /// The method that posts messages with a token.
+        app_url: Option<HttpUrl> = None, skip "unset";
+        /// Where to: `#channel` or `@user`.
+        channel: String = String::new(), skip "unset";
+        /// Who it seems to come from.
+        username: String = r#"{{ template "slack.default.username" . }}"#.into(), skip "unset";
+        /// The colour of the bar beside the message.
+        color: String = r#"{{ template "slack.default.color" . }}"#.into(), skip "unset";
+        /// The title.
+        title: String = r#"{{ template "slack.default.title" . }}"#.into(), skip "unset";
+        /// Where the title leads.
+        title_link: String = r#"{{ template "slack.default.titlelink" . }}"#.into(), skip "unset";
+        /// Text above the attachment.
+        pretext: String = r#"{{ template "slack.default.pretext" . }}"#.into(), skip "unset";
+        /// The text.
+        text: String = r#"{{ template "slack.default.text" . }}"#.into(), skip "unset";
+        /// The text of the message itself, beside the attachment.
+        message_text: String = String::new(), skip "unset";
+        /// Fields.
+        fields: Vec<SlackField> = Vec::new(), skip "unset";
+        /// Whether fields are short unless they say otherwise.
+        short_fields: bool = false;
+        /// The footer.
+        footer: String = r#"{{ template "slack.default.footer" . }}"#.into(), skip "unset";
+        /// The text of notifications on telephones.
+        fallback: String = r#"{{ template "slack.default.fallback" . }}"#.into(), skip "unset";
+        /// The id that actions report.
+        callback_id: String = r#"{{ template "slack.default.callbackid" . }}"#.into(), skip "unset";
+        /// The icon as an emoji.
+        icon_emoji: String = r#"{{ template "slack.default.iconemoji" . }}"#.into(), skip "unset";
+        /// The icon as a picture.
+        icon_url: String = r#"{{ template "slack.default.iconurl" . }}"#.into(), skip "unset";
+        /// A picture below.
+        image_url: String = String::new(), skip "unset";
+        /// A small picture.
+        thumb_url: String = String::new(), skip "unset";
+        /// Whether names become links.
+        link_names: bool = false;
+        /// Which parts are formatted.
+        mrkdwn_in: Vec<String> = Vec::new(), skip "unset";
+        /// Buttons.
+        actions: Vec<SlackAction> = Vec::new(), skip "unset";
+        /// Whether the group's message is changed instead of a new one sent; needs a token.
+        update_message: bool = false;
+        /// How long a request may take; 0 is no bound.
+        timeout: GoDuration = GoDuration::default();
+    }
+}
+
+settings! {
+    /// A field of a message.
+    "slack.plain" SlackField {
+        /// Its title.
+        title: String = String::new(), skip "unset";
+        /// Its value.
+        value: String = String::new(), skip "unset";
+        /// Whether it may stand beside another one.
+        short: Option<bool> = None, skip "unset";
+    }
+}
+
+settings! {
+    /// A button of a message.
+    "slack.plain" SlackAction {
+        /// `button`.
+        r#type: String = String::new(), skip "unset";
+        /// What stands on it.
+        text: String = String::new(), skip "unset";
+        /// Where it leads.
+        url: String = String::new(), skip "unset";
+        /// How it looks.
+        style: String = String::new(), skip "unset";
+        /// The name of a message action.
+        name: String = String::new(), skip "unset";
+        /// The value of a message action.
+        value: String = String::new(), skip "unset";
+        /// What is asked before.
+        confirm: Option<SlackConfirmation> = None, skip "unset";
+    }
+}
+
+settings! {
+    /// What is asked before an action is taken.
+    "slack.plain" SlackConfirmation {
+        /// The question.
+        text: String = String::new(), skip "unset";
+        /// Its title.
+        title: String = String::new(), skip "unset";
+        /// What stands on the one button.
+        ok_text: String = String::new(), skip "unset";
+        /// What stands on the other button.
+        dismiss_text: String = String::new(), skip "unset";
+    }
+}
+
+/// The method that can change a message; what `update_message` asks for.
+const POST_MESSAGE: &str = "https://slack.com/api/chat.postMessage";
+
+impl SlackConfig {
+    pub(crate) fn validate(&mut self) -> Result<(), Error> {
+        self.fields.iter().try_for_each(SlackField::validate)?;
+        self.actions
+            .iter_mut()
+            .try_for_each(SlackAction::validate)?;
+        let url = self.api_url.is_some();
+        let url_file = !self.api_url_file.is_empty();
+        let token = !self.app_token.is_empty();
+        let token_file = !self.app_token_file.is_empty();
+        at_most_one(&[("api_url", url), ("api_url_file", url_file)])?;
+        at_most_one(&[("app_token", token), ("app_token_file", token_file)])?;
+        if (url || url_file) && (token || token_file) {
+            return Err(Error::new(
+                "at most one of api_url/api_url_file & app_token/app_token_file must be configured",
+            ));
+        }
+        let posts = self
+            .api_url
+            .as_ref()
+            .is_some_and(|url| url.expose() == POST_MESSAGE);
+        if self.update_message && !posts && !(token || token_file) {
+            return Err(Error::new(format!(
+                "update_message can only be used with bot tokens. api_url must be set to {POST_MESSAGE}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl SlackField {
+    fn validate(&self) -> Result<(), Error> {
+        if self.title.is_empty() {
+            return Err(Error::new("missing title in Slack field configuration"));
+        }
+        if self.value.is_empty() {
+            return Err(Error::new("missing value in Slack field configuration"));
+        }
+        Ok(())
+    }
+}
+
+impl SlackAction {
+    fn validate(&mut self) -> Result<(), Error> {
+        if self.r#type.is_empty() {
+            return Err(Error::new("missing type in Slack action configuration"));
+        }
+        if self.text.is_empty() {
+            return Err(Error::new("missing text in Slack action configuration"));
+        }
+        if !self.url.is_empty() {
+            // A link; what belongs to message actions goes.
+            self.name.clear();
+            self.value.clear();
+            self.confirm = None;
+        } else if self.name.is_empty() {
+            return Err(Error::new(
+                "missing name or url in Slack action configuration",
+            ));
+        }
+        if self
+            .confirm
+            .as_ref()
+            .is_some_and(|confirm| confirm.text.is_empty())
+        {
+            return Err(Error::new(
+                "missing text in Slack confirmation configuration",
+            ));
+        }
+        Ok(())
+    }
+}
