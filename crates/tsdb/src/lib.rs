@@ -7,6 +7,7 @@
 //! Start with [`Db`]; `head` holds what is new, `wal` what makes it survive, `block`, `compact` and
 //! `retention` what is old. All files are touched through [`fs`].
 
+pub mod block;
 pub mod db;
 mod error;
 pub mod fs;
