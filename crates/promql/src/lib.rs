@@ -10,6 +10,7 @@ pub mod lex;
 pub mod parse;
 pub mod print;
 pub mod query_error;
+pub mod script;
 pub mod value;
 
 pub use cancel::CancelToken;

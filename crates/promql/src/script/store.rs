@@ -1,0 +1,380 @@
+//! An in-memory store of columns, for tests: what is appended is what is read, stale markers and
+//! start timestamps included.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::{Annotations, Exemplar, FloatHistogram, Histogram, Labels, Matcher, Metadata};
+use storage::{
+    AppendError, Appendable, Appender, Columns, EncodedChunk, LabelHints, Querier, Queryable,
+    SelectHints, Series, SeriesRef, SeriesSet, StorageError,
+};
+
+type SeriesMap = BTreeMap<Labels, Arc<Columns>>;
+
+/// The store. Clones share their content; [`Store::snapshot`] does not.
+#[derive(Clone, Default)]
+pub struct Store {
+    series: Arc<RwLock<Arc<SeriesMap>>>,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new() -> Store {
+        Store::default()
+    }
+
+    /// A store with today's content, which later changes to this one do not reach.
+    pub fn snapshot(&self) -> Store {
+        Store {
+            series: Arc::new(RwLock::new(self.content())),
+        }
+    }
+
+    /// Forgets all series.
+    pub fn clear(&self) {
+        *self.series.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.content().len()
+    }
+
+    /// Whether there are no series.
+    pub fn is_empty(&self) -> bool {
+        self.content().is_empty()
+    }
+
+    fn content(&self) -> Arc<SeriesMap> {
+        self.series
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Queryable for Store {
+    fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
+        Ok(Box::new(View {
+            series: self.content(),
+            min_ms,
+            max_ms,
+        }))
+    }
+}
+
+struct View {
+    series: Arc<SeriesMap>,
+    min_ms: i64,
+    max_ms: i64,
+}
+
+impl View {
+    fn matching<'a>(
+        &'a self,
+        matchers: &'a [Matcher],
+    ) -> impl Iterator<Item = (&'a Labels, &'a Arc<Columns>)> {
+        self.series.iter().filter(|(labels, columns)| {
+            matchers.iter().all(|m| m.matches_labels(labels))
+                && (has_between(&columns.float_ms, self.min_ms, self.max_ms)
+                    || has_between(&columns.histogram_ms, self.min_ms, self.max_ms))
+        })
+    }
+}
+
+/// Where in sorted timestamps those from `min_ms` to `max_ms` are.
+fn between(times: &[i64], min_ms: i64, max_ms: i64) -> std::ops::Range<usize> {
+    let start = times.partition_point(|t| *t < min_ms);
+    let end = times.partition_point(|t| *t <= max_ms);
+    start..end.max(start)
+}
+
+fn has_between(times: &[i64], min_ms: i64, max_ms: i64) -> bool {
+    !between(times, min_ms, max_ms).is_empty()
+}
+
+fn limited(mut values: Vec<String>, limit: usize) -> Vec<String> {
+    if limit > 0 {
+        values.truncate(limit);
+    }
+    values
+}
+
+impl Querier for View {
+    fn select(
+        &self,
+        _sorted: bool,
+        hints: &SelectHints,
+        matchers: &[Matcher],
+    ) -> Result<SeriesSet, StorageError> {
+        let limit = if hints.limit == 0 {
+            usize::MAX
+        } else {
+            hints.limit
+        };
+        let series = self
+            .matching(matchers)
+            .take(limit)
+            .map(|(labels, columns)| {
+                Arc::new(StoredSeries {
+                    labels: labels.clone(),
+                    columns: columns.clone(),
+                }) as Arc<dyn Series>
+            })
+            .collect();
+        Ok(SeriesSet {
+            series,
+            annotations: Annotations::default(),
+        })
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        hints: &LabelHints,
+        matchers: &[Matcher],
+    ) -> Result<(Vec<String>, Annotations), StorageError> {
+        let values: BTreeSet<&str> = self
+            .matching(matchers)
+            .filter_map(|(labels, _)| labels.find(name))
+            .collect();
+        let values = values.into_iter().map(str::to_owned).collect();
+        Ok((limited(values, hints.limit), Annotations::default()))
+    }
+
+    fn label_names(
+        &self,
+        hints: &LabelHints,
+        matchers: &[Matcher],
+    ) -> Result<(Vec<String>, Annotations), StorageError> {
+        let names: BTreeSet<&str> = self
+            .matching(matchers)
+            .flat_map(|(labels, _)| labels.iter().map(|(name, _)| name))
+            .collect();
+        let names = names.into_iter().map(str::to_owned).collect();
+        Ok((limited(names, hints.limit), Annotations::default()))
+    }
+}
+
+struct StoredSeries {
+    labels: Labels,
+    columns: Arc<Columns>,
+}
+
+impl Series for StoredSeries {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn decode(&self, min_ms: i64, max_ms: i64, out: &mut Columns) -> Result<(), StorageError> {
+        let from = &*self.columns;
+        let floats = between(&from.float_ms, min_ms, max_ms);
+        extend_starts(
+            &mut out.float_start_ms,
+            out.float_ms.len(),
+            &from.float_start_ms,
+            &floats,
+        );
+        out.float_ms
+            .extend_from_slice(&from.float_ms[floats.clone()]);
+        out.floats.extend_from_slice(&from.floats[floats]);
+        let histograms = between(&from.histogram_ms, min_ms, max_ms);
+        extend_starts(
+            &mut out.histogram_start_ms,
+            out.histogram_ms.len(),
+            &from.histogram_start_ms,
+            &histograms,
+        );
+        out.histogram_ms
+            .extend_from_slice(&from.histogram_ms[histograms.clone()]);
+        out.histograms
+            .extend_from_slice(&from.histograms[histograms]);
+        Ok(())
+    }
+
+    fn chunks(&self, _min_ms: i64, _max_ms: i64) -> Result<Vec<EncodedChunk>, StorageError> {
+        Err(StorageError::Other(
+            "the store of test scripts keeps samples, not chunks".to_owned(),
+        ))
+    }
+}
+
+/// Appends start timestamps to a column that is empty as long as none is known.
+fn extend_starts(
+    out: &mut Vec<i64>,
+    len_before: usize,
+    from: &[i64],
+    range: &std::ops::Range<usize>,
+) {
+    if from.is_empty() && out.is_empty() {
+        return;
+    }
+    out.resize(len_before, 0);
+    match from.get(range.clone()) {
+        Some(starts) => out.extend_from_slice(starts),
+        None => out.resize(len_before + range.len(), 0),
+    }
+}
+
+impl Appendable for Store {
+    fn appender(&self) -> Box<dyn Appender> {
+        Box::new(Batch {
+            store: self.clone(),
+            changed: BTreeMap::new(),
+        })
+    }
+}
+
+struct Batch {
+    store: Store,
+    changed: BTreeMap<Labels, Columns>,
+}
+
+impl Batch {
+    /// The columns of a series, for adding a sample at `t_ms`. `Ok(None)`: it is there already.
+    fn columns(
+        &mut self,
+        labels: &Labels,
+        t_ms: i64,
+        same: impl Fn(&Columns) -> bool,
+    ) -> Result<Option<&mut Columns>, AppendError> {
+        if labels.is_empty() {
+            return Err(AppendError::InvalidLabels("empty label set".to_owned()));
+        }
+        let store = &self.store;
+        let columns = self.changed.entry(labels.clone()).or_insert_with(|| {
+            store
+                .content()
+                .get(labels)
+                .map_or_else(Columns::default, |columns| (**columns).clone())
+        });
+        let last = columns
+            .float_ms
+            .last()
+            .into_iter()
+            .chain(columns.histogram_ms.last())
+            .max();
+        match last {
+            Some(last) if *last > t_ms => Err(AppendError::OutOfOrder),
+            Some(last) if *last == t_ms && same(columns) => Ok(None),
+            Some(last) if *last == t_ms => Err(AppendError::Duplicate),
+            _ => Ok(Some(columns)),
+        }
+    }
+}
+
+fn push_start(starts: &mut Vec<i64>, len_before: usize, start_ms: i64) {
+    if starts.is_empty() && start_ms == 0 {
+        return;
+    }
+    starts.resize(len_before, 0);
+    starts.push(start_ms);
+}
+
+impl Appender for Batch {
+    fn append(
+        &mut self,
+        _reference: SeriesRef,
+        labels: &Labels,
+        start_ms: i64,
+        t_ms: i64,
+        value: f64,
+    ) -> Result<SeriesRef, AppendError> {
+        let same = |columns: &Columns| {
+            columns.float_ms.last() == Some(&t_ms)
+                && columns.floats.last().map(|v| v.to_bits()) == Some(value.to_bits())
+        };
+        if let Some(columns) = self.columns(labels, t_ms, same)? {
+            push_start(
+                &mut columns.float_start_ms,
+                columns.float_ms.len(),
+                start_ms,
+            );
+            columns.float_ms.push(t_ms);
+            columns.floats.push(value);
+        }
+        Ok(0)
+    }
+
+    fn append_histogram(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        start_ms: i64,
+        t_ms: i64,
+        histogram: &Histogram,
+    ) -> Result<SeriesRef, AppendError> {
+        histogram
+            .validate()
+            .map_err(|e| AppendError::InvalidHistogram(e.to_string()))?;
+        self.append_float_histogram(reference, labels, start_ms, t_ms, &histogram.to_float())
+    }
+
+    fn append_float_histogram(
+        &mut self,
+        _reference: SeriesRef,
+        labels: &Labels,
+        start_ms: i64,
+        t_ms: i64,
+        histogram: &FloatHistogram,
+    ) -> Result<SeriesRef, AppendError> {
+        histogram
+            .validate()
+            .map_err(|e| AppendError::InvalidHistogram(e.to_string()))?;
+        let same = |columns: &Columns| {
+            columns.histogram_ms.last() == Some(&t_ms)
+                && columns
+                    .histograms
+                    .last()
+                    .is_some_and(|h| h.equals(histogram))
+        };
+        if let Some(columns) = self.columns(labels, t_ms, same)? {
+            push_start(
+                &mut columns.histogram_start_ms,
+                columns.histogram_ms.len(),
+                start_ms,
+            );
+            columns.histogram_ms.push(t_ms);
+            columns.histograms.push(Arc::new(histogram.clone()));
+        }
+        Ok(0)
+    }
+
+    fn append_exemplar(
+        &mut self,
+        _reference: SeriesRef,
+        _labels: &Labels,
+        _exemplar: &Exemplar,
+    ) -> Result<SeriesRef, AppendError> {
+        Err(AppendError::Unavailable(
+            "the store of test scripts keeps no exemplars".to_owned(),
+        ))
+    }
+
+    fn update_metadata(
+        &mut self,
+        _reference: SeriesRef,
+        _labels: &Labels,
+        _metadata: &Metadata,
+    ) -> Result<SeriesRef, AppendError> {
+        Err(AppendError::Unavailable(
+            "the store of test scripts keeps no metadata".to_owned(),
+        ))
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), AppendError> {
+        let mut series = self
+            .store
+            .series
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let series = Arc::make_mut(&mut series);
+        for (labels, columns) in self.changed {
+            series.insert(labels, Arc::new(columns));
+        }
+        Ok(())
+    }
+
+    fn rollback(self: Box<Self>) {}
+}
