@@ -8,9 +8,13 @@
 //! `retention` what is old. All files are touched through [`fs`].
 
 pub mod block;
+pub mod compact;
+pub mod columns;
 pub mod db;
 mod error;
+pub mod head;
 pub mod fs;
+pub mod retention;
 pub mod wal;
 
 pub use db::{Db, Options};

@@ -1,0 +1,781 @@
+//! Appending: a batch is checked as it is filled, logged as one, and applied so that a query sees
+//! all of it or nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
+use storage::{AppendError, Appender, SeriesRef};
+use tsdb_format::chunk::Encoding;
+use tsdb_format::wal::record::{
+    self, RefExemplar, RefFloatHistogram, RefHistogram, RefMetadata, RefMmapMarker, RefSample,
+};
+
+use super::series::{Bounds, ChunkPolicy, Outcome, Place, Shard, Value, shard_of};
+use super::{Head, LateLog, MAX_ID};
+use crate::wal::Writer;
+
+/// What an appender has gathered; kept for the next one, so that a batch allocates nothing.
+#[derive(Default)]
+pub struct Batch {
+    /// Series whose labels the log does not have yet.
+    series: Vec<(u32, Labels)>,
+    samples: Vec<RefSample>,
+    histograms: Vec<RefHistogram>,
+    float_histograms: Vec<RefFloatHistogram>,
+    exemplars: Vec<(u32, Labels, Exemplar)>,
+    metadata: Vec<(u32, Metadata)>,
+    record: Vec<u8>,
+    other: Vec<u8>,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.series.clear();
+        self.samples.clear();
+        self.histograms.clear();
+        self.float_histograms.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
+        self.record.clear();
+        self.other.clear();
+    }
+}
+
+/// A batch for the head.
+pub struct HeadAppender {
+    head: Arc<Head>,
+    batch: Batch,
+    bounds: Bounds,
+    id: u64,
+    last_t_ms: i64,
+    done: bool,
+}
+
+/// What applying a batch has counted.
+#[derive(Default)]
+struct Applied {
+    min_ms: Option<i64>,
+    max_ms: Option<i64>,
+    late_min_ms: Option<i64>,
+    late_max_ms: Option<i64>,
+    floats: u64,
+    histograms: u64,
+    late: u64,
+    new_chunks: u64,
+    late_records: Vec<Vec<u8>>,
+    late_samples: Vec<RefSample>,
+    late_histograms: Vec<RefHistogram>,
+    late_float_histograms: Vec<RefFloatHistogram>,
+}
+
+impl Head {
+    /// A new batch.
+    pub fn appender(self: &Arc<Self>) -> HeadAppender {
+        let mut appenders = self.appenders.lock();
+        let bounds = Bounds {
+            head_max_ms: self.times().1,
+            min_valid_ms: self.appendable_min_ms(),
+            window_ms: self.window_ms.load(Ordering::Acquire),
+        };
+        appenders.0 += 1;
+        let id = appenders.0;
+        let lowest = match bounds.window_ms {
+            0 => bounds.min_valid_ms,
+            _ => i64::MIN,
+        };
+        appenders.1.insert(id, lowest);
+        drop(appenders);
+        self.metrics.active_appenders.inc();
+        HeadAppender {
+            head: Arc::clone(self),
+            batch: self.batches.lock().pop().unwrap_or_default(),
+            bounds,
+            id,
+            last_t_ms: 0,
+            done: false,
+        }
+    }
+
+    fn policy(&self) -> ChunkPolicy<'_> {
+        ChunkPolicy {
+            files: &self.files,
+            range_ms: self.options.block_ms,
+            samples_per_chunk: self.options.samples_per_chunk,
+        }
+    }
+
+    /// The id of a reference, if it is one of the head.
+    #[inline]
+    fn known(reference: SeriesRef) -> Option<u32> {
+        (1..=MAX_ID).contains(&reference).then_some(reference as u32)
+    }
+}
+
+fn invalid(labels: &Labels) -> Result<(), AppendError> {
+    if labels.is_empty() {
+        return Err(AppendError::InvalidLabels(
+            "empty labelset: invalid sample".to_owned(),
+        ));
+    }
+    let mut last = None;
+    for (name, _) in labels {
+        if last == Some(name) {
+            return Err(AppendError::InvalidLabels(format!(
+                "label name \"{name}\" is not unique: invalid sample"
+            )));
+        }
+        last = Some(name);
+    }
+    Ok(())
+}
+
+impl HeadAppender {
+    fn resolve(&mut self, labels: &Labels) -> Result<u32, AppendError> {
+        invalid(labels)?;
+        if self.head.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        Ok(self.head.get_or_create(labels, None)?.0)
+    }
+
+    /// Runs `check` on a series found by reference or labels; where the check passes, the series
+    /// stays until this batch is through.
+    #[inline]
+    fn with_series(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        mut check: impl FnMut(&Shard, &super::series::Series, &Head) -> Result<(), AppendError>,
+    ) -> Result<u32, AppendError> {
+        if let Some(id) = Head::known(reference) {
+            let mut guard = self.head.shards[shard_of(id)].lock();
+            let shard = &mut *guard;
+            if let Some(series) = shard.get(id) {
+                check(shard, series, &self.head)?;
+                let unlogged = pin(shard, id);
+                drop(guard);
+                if unlogged {
+                    self.note_series(id);
+                }
+                return Ok(id);
+            }
+        }
+        loop {
+            let id = self.resolve(labels)?;
+            let mut guard = self.head.shards[shard_of(id)].lock();
+            let shard = &mut *guard;
+            // Collected between being found and being looked at: look again.
+            let Some(series) = shard.get(id) else { continue };
+            let logged = series.logged;
+            let result = check(shard, series, &self.head);
+            if result.is_ok() {
+                pin(shard, id);
+            }
+            drop(guard);
+            if !logged && self.batch.series.iter().rev().take(8).all(|(known, _)| *known != id) {
+                self.batch.series.push((id, labels.clone()));
+            }
+            result?;
+            return Ok(id);
+        }
+    }
+
+    /// Notes a series that another batch created and did not log yet.
+    #[cold]
+    fn note_series(&mut self, id: u32) {
+        if self.batch.series.iter().any(|(known, _)| *known == id) {
+            return;
+        }
+        if let Some(labels) = self.head.labels(id) {
+            self.batch.series.push((id, labels));
+        }
+    }
+
+    fn check_value(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        t_ms: i64,
+        value: Value<'_>,
+    ) -> Result<u32, AppendError> {
+        let bounds = self.bounds;
+        let mut late_ms = None;
+        let result = self.with_series(reference, labels, |shard, series, head| {
+            match shard.place(series, t_ms, value, bounds, &head.files) {
+                Ok(Place::InOrder) => Ok(()),
+                Ok(Place::Late) => {
+                    late_ms = Some(bounds.head_max_ms.saturating_sub(t_ms));
+                    Ok(())
+                }
+                Err(error) => {
+                    late_ms = Some(bounds.head_max_ms.saturating_sub(t_ms));
+                    Err(error)
+                }
+            }
+        });
+        let metrics = &self.head.metrics;
+        if let Some(late_ms) = late_ms.filter(|late| *late > 0) {
+            metrics.late_delta_seconds.observe(late_ms as f64 / 1000.0);
+        }
+        match &result {
+            Err(AppendError::OutOfOrder) => metrics.out_of_order.inc(),
+            Err(AppendError::OutOfBounds) => metrics.out_of_bounds.inc(),
+            Err(AppendError::TooOld) => metrics.too_old.inc(),
+            _ => {}
+        }
+        self.last_t_ms = t_ms;
+        result
+    }
+
+    fn finish(&mut self, rolled_back: bool) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        if rolled_back {
+            let ids = (self.batch.samples.iter().map(|s| s.reference))
+                .chain(self.batch.histograms.iter().map(|s| s.reference))
+                .chain(self.batch.float_histograms.iter().map(|s| s.reference));
+            for id in ids {
+                let id = id as u32;
+                unpin(&mut self.head.shards[shard_of(id)].lock(), id);
+            }
+        }
+        self.head.metrics.active_appenders.dec();
+        self.head.appenders.lock().1.remove(&self.id);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        // A batch as large as a backfill's is not worth keeping.
+        let mut batches = self.head.batches.lock();
+        if batches.len() < 16 && batch.samples.capacity() <= 1 << 16 {
+            batches.push(batch);
+        }
+    }
+
+    /// Writes the batch to the log.
+    fn log(&mut self) -> Result<(), AppendError> {
+        let batch = &mut self.batch;
+        let mut ends = Vec::with_capacity(8);
+        let out = &mut batch.record;
+        let mut end = |out: &Vec<u8>| {
+            // A record of its type byte alone has no entries.
+            ends.push(out.len());
+        };
+        out.clear();
+        if !batch.series.is_empty() {
+            record::encode_series(batch.series.iter().map(|(id, l)| (u64::from(*id), l)), out);
+            end(out);
+        }
+        if !batch.metadata.is_empty() {
+            let metadata: Vec<RefMetadata> = batch
+                .metadata
+                .iter()
+                .map(|(id, metadata)| RefMetadata {
+                    reference: u64::from(*id),
+                    type_byte: record::metric_type_byte(metadata.metric_type),
+                    unit: metadata.unit.clone(),
+                    help: metadata.help.clone(),
+                })
+                .collect();
+            record::encode_metadata(&metadata, out);
+            end(out);
+        }
+        if !batch.samples.is_empty() {
+            record::encode_samples(&batch.samples, out);
+            end(out);
+        }
+        for custom in [false, true] {
+            // The encoders write exponential and custom buckets to two records.
+            for float in [false, true] {
+                batch.other.clear();
+                let mut scratch = Vec::new();
+                let (plain, special) = match custom {
+                    false => (&mut batch.other, &mut scratch),
+                    true => (&mut scratch, &mut batch.other),
+                };
+                match float {
+                    false => record::encode_histograms(&batch.histograms, plain, special),
+                    true => record::encode_float_histograms(&batch.float_histograms, plain, special),
+                }
+                if batch.other.len() > 1 {
+                    out.extend_from_slice(&batch.other);
+                    end(out);
+                }
+            }
+        }
+        if !batch.exemplars.is_empty() {
+            let exemplars: Vec<RefExemplar> = batch
+                .exemplars
+                .iter()
+                .map(|(id, _, exemplar)| RefExemplar {
+                    reference: u64::from(*id),
+                    t_ms: exemplar.timestamp_ms.unwrap_or(0),
+                    value: exemplar.value,
+                    labels: exemplar.labels.clone(),
+                })
+                .collect();
+            record::encode_exemplars(&exemplars, out);
+            end(out);
+        }
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let mut start = 0;
+        let records = ends.iter().map(|end| {
+            let record = &out[start..*end];
+            start = *end;
+            record
+        });
+        match &mut *self.head.wal.lock() {
+            Some(wal) => wal.log(records).map_err(|error| log_error("WAL", &error)),
+            None => Err(AppendError::Unavailable(
+                "the log is still being replayed".to_owned(),
+            )),
+        }
+    }
+
+    fn apply(&mut self) -> Applied {
+        let head = Arc::clone(&self.head);
+        let applying = head.isolation.apply();
+        let mut applied = Applied::default();
+        let mut work = Work {
+            head: &head,
+            applying: &applying,
+            bounds: self.bounds,
+            policy: head.policy(),
+            applied: &mut applied,
+        };
+        for (id, _) in &self.batch.series {
+            let mut shard = head.shards[shard_of(*id)].lock();
+            if let Some(series) = shard.get_mut(*id) {
+                series.logged = true;
+            }
+        }
+        let mut samples = &self.batch.samples[..];
+        while let Some(first) = samples.first() {
+            // As long as the samples stay in the shard, so does its lock.
+            let place = shard_of(first.reference as u32);
+            let run = samples
+                .iter()
+                .position(|s| shard_of(s.reference as u32) != place)
+                .unwrap_or(samples.len());
+            let mut shard = head.shards[place].lock();
+            for sample in &samples[..run] {
+                let id = sample.reference as u32;
+                match work.one(&mut shard, id, sample.t_ms, Value::Float(sample.value)) {
+                    Some(Place::Late) => work.applied.late_samples.push(*sample),
+                    Some(Place::InOrder) => work.applied.floats += 1,
+                    None => {}
+                }
+                unpin(&mut shard, id);
+            }
+            samples = &samples[run..];
+        }
+        for sample in &self.batch.histograms {
+            let id = sample.reference as u32;
+            let mut shard = head.shards[shard_of(id)].lock();
+            match work.one(&mut shard, id, sample.t_ms, Value::Histogram(&sample.histogram)) {
+                Some(Place::Late) => work.applied.late_histograms.push(sample.clone()),
+                Some(Place::InOrder) => work.applied.histograms += 1,
+                None => {}
+            }
+            unpin(&mut shard, id);
+        }
+        for sample in &self.batch.float_histograms {
+            let id = sample.reference as u32;
+            let mut shard = head.shards[shard_of(id)].lock();
+            match work.one(&mut shard, id, sample.t_ms, Value::FloatHistogram(&sample.histogram)) {
+                Some(Place::Late) => work.applied.late_float_histograms.push(sample.clone()),
+                Some(Place::InOrder) => work.applied.histograms += 1,
+                None => {}
+            }
+            unpin(&mut shard, id);
+        }
+        for (id, metadata) in self.batch.metadata.drain(..) {
+            let mut shard = head.shards[shard_of(id)].lock();
+            if let Some(series) = shard.get_mut(id) {
+                series.extra_mut().metadata = Some(metadata);
+            }
+        }
+        // Before the gate opens: a reader that begins then must know the new range.
+        if let (Some(min), Some(max)) = (applied.min_ms, applied.max_ms) {
+            head.widen(min, max);
+        }
+        if let (Some(min), Some(max)) = (applied.late_min_ms, applied.late_max_ms) {
+            head.widen_late(min, max);
+        }
+        applied
+    }
+
+    fn add_exemplars(&mut self) {
+        if self.batch.exemplars.is_empty() {
+            return;
+        }
+        let metrics = &self.head.metrics;
+        let mut ring = self.head.exemplars.lock();
+        for (_, series, exemplar) in self.batch.exemplars.drain(..) {
+            match ring.add(&series, exemplar) {
+                Ok(()) => metrics.exemplars_appended.inc(),
+                Err(AppendError::OutOfOrderExemplar) => metrics.exemplars_out_of_order.inc(),
+                Err(_) => {}
+            }
+        }
+        let (len, _) = ring.size();
+        metrics.exemplars_in_storage.set(len as f64);
+        metrics.exemplar_series.set(ring.series() as f64);
+        if let Some(last) = ring.last_ms() {
+            metrics.exemplar_last_seconds.set(last as f64 / 1000.0);
+        }
+    }
+}
+
+/// Keeps a series from being collected; says whether the log still lacks its labels.
+#[inline]
+fn pin(shard: &mut Shard, id: u32) -> bool {
+    match shard.get_mut(id) {
+        Some(series) => {
+            series.pending = series.pending.saturating_add(1);
+            !series.logged
+        }
+        None => false,
+    }
+}
+
+/// Lets a series go again. A count that was full stays full: better a series too many.
+#[inline]
+fn unpin(shard: &mut Shard, id: u32) {
+    if let Some(series) = shard.get_mut(id)
+        && series.pending != u16::MAX
+    {
+        series.pending = series.pending.saturating_sub(1);
+    }
+}
+
+struct Work<'a> {
+    head: &'a Head,
+    applying: &'a super::isolation::Applying<'a>,
+    bounds: Bounds,
+    policy: ChunkPolicy<'a>,
+    applied: &'a mut Applied,
+}
+
+impl Work<'_> {
+    /// Applies a sample; says where it went, `None` where it was left out.
+    #[inline]
+    fn one(&mut self, shard: &mut Shard, id: u32, t_ms: i64, value: Value<'_>) -> Option<Place> {
+        let metrics = &self.head.metrics;
+        let Some(series) = shard.get(id) else {
+            metrics.series_not_found.inc();
+            return None;
+        };
+        match shard.place(series, t_ms, value, self.bounds, &self.head.files) {
+            Ok(Place::InOrder) => {}
+            Ok(Place::Late) => return self.late(shard, id, t_ms, value),
+            // Another batch, or an earlier sample of this one, was faster.
+            Err(error) => {
+                match error {
+                    AppendError::OutOfOrder => metrics.out_of_order.inc(),
+                    AppendError::OutOfBounds => metrics.out_of_bounds.inc(),
+                    AppendError::TooOld => metrics.too_old.inc(),
+                    _ => {}
+                }
+                return None;
+            }
+        }
+        shard.pins.note_in_order(self.applying, id, t_ms);
+        let applied = &mut *self.applied;
+        match shard.append(id, t_ms, value, &self.policy) {
+            Ok(Outcome::Duplicate) => return None,
+            Ok(Outcome::NewChunk) => applied.new_chunks += 1,
+            Ok(Outcome::Appended) => {}
+            Err(error) => {
+                tracing::debug!(%error, series = id, "histogram left out");
+                return None;
+            }
+        }
+        applied.min_ms = Some(applied.min_ms.map_or(t_ms, |min| min.min(t_ms)));
+        applied.max_ms = Some(applied.max_ms.map_or(t_ms, |max| max.max(t_ms)));
+        Some(Place::InOrder)
+    }
+
+    fn late(&mut self, shard: &mut Shard, id: u32, t_ms: i64, value: Value<'_>) -> Option<Place> {
+        let head = self.head;
+        let cap = head.options.out_of_order_cap.max(1);
+        let empty = super::out_of_order::OutOfOrder::default();
+        let before = shard.get(id)?.extra().map_or(&empty, |extra| &extra.late);
+        // The pins borrow the shard, and so do the samples that they copy.
+        let copy = (self.applying.newest != 0).then(|| before.clone());
+        if let Some(copy) = &copy {
+            shard.pins.note_out_of_order(self.applying, id, copy);
+        }
+        let late = &mut shard.get_mut(id)?.extra_mut().late;
+        let mut marker = None;
+        if late.samples.len() >= cap {
+            marker = late.write_out(u64::from(id), &head.files);
+            self.applied.new_chunks += 1;
+        }
+        let inserted = late.insert(t_ms, value.to_owned());
+        if let Some(chunk) = marker {
+            // The log must have the samples in the chunk before the marker, and no later ones.
+            self.applied.seal_late();
+            let mut out = Vec::new();
+            let reference = u64::from(id);
+            record::encode_mmap_markers(&[RefMmapMarker { reference, chunk }], &mut out);
+            self.applied.late_records.push(out);
+        }
+        if !inserted {
+            return None;
+        }
+        let applied = &mut *self.applied;
+        applied.late += 1;
+        applied.late_min_ms = Some(applied.late_min_ms.map_or(t_ms, |min| min.min(t_ms)));
+        applied.late_max_ms = Some(applied.late_max_ms.map_or(t_ms, |max| max.max(t_ms)));
+        Some(Place::Late)
+    }
+}
+
+impl Applied {
+    /// Turns the late samples gathered so far into records.
+    fn seal_late(&mut self) {
+        let mut records = [const { Vec::new() }; 5];
+        let [samples, plain, custom, float, float_custom] = &mut records;
+        if !self.late_samples.is_empty() {
+            record::encode_samples(&self.late_samples, samples);
+            self.late_samples.clear();
+        }
+        record::encode_histograms(&self.late_histograms, plain, custom);
+        self.late_histograms.clear();
+        record::encode_float_histograms(&self.late_float_histograms, float, float_custom);
+        self.late_float_histograms.clear();
+        self.late_records
+            .extend(records.into_iter().filter(|record| record.len() > 1));
+    }
+}
+
+fn closed() -> AppendError {
+    AppendError::Unavailable("the database is closed".to_owned())
+}
+
+fn log_error(log: &str, error: &io::Error) -> AppendError {
+    let text = format!("write to {log}: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Unavailable(text),
+        _ => AppendError::Io(text),
+    }
+}
+
+impl Head {
+    /// Writes records to the write-behind log, those first that could not be written before.
+    fn log_late(&self, records: Vec<Vec<u8>>) -> Result<(), AppendError> {
+        let mut log = self.late_log.lock();
+        log.pending.extend(records);
+        if log.pending.is_empty() {
+            return Ok(());
+        }
+        self.write_late(&mut log)
+            .map_err(|error| log_error("WBL", &error))
+    }
+
+    fn write_late(&self, log: &mut LateLog) -> io::Result<()> {
+        let writer = match &mut log.writer {
+            Some(writer) => writer,
+            None => log.writer.insert(Writer::open(
+                Arc::clone(&self.options.fs),
+                &Head::wbl_dir(&self.options.dir),
+                self.options.wal_segment_bytes,
+                self.options.wal_compression,
+                Some(self.metrics.wbl.clone()),
+            )?),
+        };
+        writer.log(log.pending.iter().map(Vec::as_slice))?;
+        log.pending.clear();
+        Ok(())
+    }
+}
+
+impl Appender for HeadAppender {
+    fn append(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        start_ms: i64,
+        t_ms: i64,
+        value: f64,
+    ) -> Result<SeriesRef, AppendError> {
+        if model::is_stale(value) {
+            // A histogram series ends with a stale histogram.
+            let id = Head::known(reference)
+                .filter(|id| self.head.shards[shard_of(*id)].lock().get(*id).is_some())
+                .or_else(|| self.head.find(labels));
+            let kind = id.and_then(|id| {
+                let shard = self.head.shards[shard_of(id)].lock();
+                shard.get(id).and_then(|series| shard.stale_as(series))
+            });
+            match kind {
+                Some(Encoding::Histogram) => {
+                    let histogram = Histogram {
+                        sum: value,
+                        ..Histogram::default()
+                    };
+                    return self.append_histogram(reference, labels, start_ms, t_ms, &histogram);
+                }
+                Some(Encoding::FloatHistogram) => {
+                    let histogram = FloatHistogram {
+                        sum: value,
+                        ..FloatHistogram::default()
+                    };
+                    return self
+                        .append_float_histogram(reference, labels, start_ms, t_ms, &histogram);
+                }
+                _ => {}
+            }
+        }
+        let id = self.check_value(reference, labels, t_ms, Value::Float(value))?;
+        self.batch.samples.push(RefSample {
+            reference: u64::from(id),
+            start_ms,
+            t_ms,
+            value,
+        });
+        Ok(u64::from(id))
+    }
+
+    fn append_histogram(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        start_ms: i64,
+        t_ms: i64,
+        histogram: &Histogram,
+    ) -> Result<SeriesRef, AppendError> {
+        histogram
+            .validate()
+            .map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
+        let id = self.check_value(reference, labels, t_ms, Value::Histogram(histogram))?;
+        self.batch.histograms.push(RefHistogram {
+            reference: u64::from(id),
+            start_ms,
+            t_ms,
+            histogram: histogram.clone(),
+        });
+        Ok(u64::from(id))
+    }
+
+    fn append_float_histogram(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        start_ms: i64,
+        t_ms: i64,
+        histogram: &FloatHistogram,
+    ) -> Result<SeriesRef, AppendError> {
+        histogram
+            .validate()
+            .map_err(|error| AppendError::InvalidHistogram(error.to_string()))?;
+        let id = self.check_value(reference, labels, t_ms, Value::FloatHistogram(histogram))?;
+        self.batch.float_histograms.push(RefFloatHistogram {
+            reference: u64::from(id),
+            start_ms,
+            t_ms,
+            histogram: histogram.clone(),
+        });
+        Ok(u64::from(id))
+    }
+
+    fn append_exemplar(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        exemplar: &Exemplar,
+    ) -> Result<SeriesRef, AppendError> {
+        let head = &self.head;
+        if !head.exemplars.lock().is_enabled() {
+            return Ok(0);
+        }
+        let series = Head::known(reference)
+            .and_then(|id| Some((id, head.labels(id)?)))
+            .or_else(|| head.find(labels).map(|id| (id, labels.clone())));
+        let Some((id, series)) = series else {
+            return Err(AppendError::InvalidLabels(format!(
+                "unknown HeadSeriesRef when trying to add exemplar: {reference}"
+            )));
+        };
+        let mut exemplar = exemplar.clone();
+        exemplar.timestamp_ms.get_or_insert(self.last_t_ms);
+        match head.exemplars.lock().check(&series, &exemplar) {
+            Ok(()) => {}
+            // Not kept, and no reason to complain.
+            Err(AppendError::DuplicateExemplar) => return Ok(0),
+            Err(error) => {
+                if error == AppendError::OutOfOrderExemplar {
+                    head.metrics.exemplars_out_of_order.inc();
+                }
+                return Err(error);
+            }
+        }
+        self.batch.exemplars.push((id, series, exemplar));
+        Ok(u64::from(id))
+    }
+
+    fn update_metadata(
+        &mut self,
+        reference: SeriesRef,
+        labels: &Labels,
+        metadata: &Metadata,
+    ) -> Result<SeriesRef, AppendError> {
+        let head = &self.head;
+        let id = Head::known(reference)
+            .filter(|id| head.shards[shard_of(*id)].lock().get(*id).is_some())
+            .or_else(|| head.find(labels));
+        let Some(id) = id else {
+            return Err(AppendError::InvalidLabels(format!(
+                "unknown series when trying to add metadata with HeadSeriesRef: {reference} and labels: {labels}"
+            )));
+        };
+        let shard = head.shards[shard_of(id)].lock();
+        let known = shard.get(id).and_then(|series| series.extra()?.metadata.as_ref());
+        if known != Some(metadata) {
+            self.batch.metadata.push((id, metadata.clone()));
+        }
+        Ok(u64::from(id))
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<(), AppendError> {
+        if self.head.closed.load(Ordering::Acquire) {
+            self.finish(true);
+            return Err(closed());
+        }
+        if let Err(error) = self.log() {
+            self.finish(true);
+            return Err(error);
+        }
+        self.add_exemplars();
+        let mut applied = self.apply();
+        let metrics = &self.head.metrics;
+        metrics.floats_appended.add(applied.floats);
+        metrics.histograms_appended.add(applied.histograms);
+        metrics.late_appended.add(applied.late);
+        metrics.chunks.add(applied.new_chunks as f64);
+        metrics.chunks_created.add(applied.new_chunks);
+        applied.seal_late();
+        // What is late again and again (a retry) is acknowledged only when the log has it.
+        let late = self.bounds.window_ms > 0;
+        let result = match late {
+            true => self.head.log_late(applied.late_records),
+            false => Ok(()),
+        };
+        self.finish(false);
+        result
+    }
+
+    fn rollback(mut self: Box<Self>) {
+        self.finish(true);
+    }
+}
+
+impl Drop for HeadAppender {
+    fn drop(&mut self) {
+        self.finish(true);
+    }
+}

@@ -1,0 +1,317 @@
+//! The head: what is not yet in blocks. Series with their newest samples, found through an inverted
+//! index, made durable by the write-ahead log.
+//!
+//! Locks, in the order in which they may be taken: `by_hash`, `index`, a shard, the chunk files. A
+//! known series' append takes its shard's lock only; queries copy what they decode out of it.
+
+mod append;
+pub mod chunk_files;
+pub mod exemplars;
+mod index;
+pub mod isolation;
+mod metrics;
+pub mod out_of_order;
+mod postings;
+mod read;
+mod replay;
+pub mod series;
+pub mod slab;
+mod stats;
+mod truncate;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use hashbrown::{HashMap, HashTable};
+use model::Labels;
+use parking_lot::{Mutex, RwLock};
+use storage::AppendError;
+use tsdb_format::wal::page::Compression;
+
+use crate::fs::FileSystem;
+use crate::wal::Writer;
+
+use chunk_files::ChunkFiles;
+use exemplars::ExemplarRing;
+use index::LabelIndex;
+use isolation::Isolation;
+use metrics::{HeadMetrics, Times};
+use series::{SHARDS, Shard, shard_of};
+
+pub use append::HeadAppender;
+pub use read::{HeadQuerier, RangeSeries};
+pub use replay::Progress;
+
+/// Ids beyond this are not given: postings are 32 bits wide.
+const MAX_ID: u64 = u32::MAX as u64 - 1;
+
+/// What a head is opened with.
+#[derive(Clone)]
+pub struct HeadOptions {
+    pub dir: PathBuf,
+    pub fs: Arc<dyn FileSystem>,
+    pub registry: telemetry::Registry,
+    /// Span of the blocks that the head is cut into.
+    pub block_ms: i64,
+    pub wal_segment_bytes: u64,
+    pub wal_compression: Compression,
+    pub out_of_order_window_ms: i64,
+    pub out_of_order_cap: usize,
+    pub samples_per_chunk: u16,
+    pub max_exemplars: usize,
+}
+
+/// The write-behind log of late samples.
+struct LateLog {
+    /// Opened with the first late sample.
+    writer: Option<Writer>,
+    /// Records that could not be written yet: nothing late is acknowledged before they are.
+    pending: Vec<Vec<u8>>,
+}
+
+/// The head; see the module.
+pub struct Head {
+    options: HeadOptions,
+    shards: Box<[Mutex<Shard>]>,
+    by_hash: Box<[Mutex<HashTable<(u32, u32)>>]>,
+    index: RwLock<LabelIndex>,
+    next_id: AtomicU64,
+    files: ChunkFiles,
+    isolation: Arc<Isolation>,
+    /// Missing during the replay.
+    wal: Mutex<Option<Writer>>,
+    late_log: Mutex<LateLog>,
+    exemplars: Mutex<ExemplarRing>,
+    times: Arc<Times>,
+    /// Samples before this belong to blocks.
+    min_valid_ms: AtomicI64,
+    late_min_ms: AtomicI64,
+    late_max_ms: AtomicI64,
+    window_ms: AtomicI64,
+    /// Series that are gone but whose samples are still in the log: the last segment that may have
+    /// some, by reference as the log has it.
+    expiring: Mutex<HashMap<u64, u64>>,
+    /// References of the log that mean a series of another id.
+    aliases: RwLock<HashMap<u64, u32>>,
+    /// The lower bounds of the appenders at work.
+    appenders: Mutex<(u64, BTreeMap<u64, i64>)>,
+    batches: Mutex<Vec<append::Batch>>,
+    metrics: HeadMetrics,
+    closed: AtomicBool,
+}
+
+fn shards<T: Default>() -> Box<[Mutex<T>]> {
+    (0..SHARDS).map(|_| Mutex::new(T::default())).collect()
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Head {
+    /// Where the log is.
+    pub fn wal_dir(dir: &Path) -> PathBuf {
+        dir.join("wal")
+    }
+
+    /// Where the write-behind log is.
+    pub fn wbl_dir(dir: &Path) -> PathBuf {
+        dir.join("wbl")
+    }
+
+    /// The table and the key of a hash.
+    fn hash_place(hash: u64) -> (usize, u32) {
+        ((hash >> 60) as usize & (SHARDS - 1), hash as u32)
+    }
+
+    /// The id of a label set, if it has a series.
+    pub fn find(&self, labels: &Labels) -> Option<u32> {
+        let (table, key) = Head::hash_place(labels.hash64());
+        let table = self.by_hash[table].lock();
+        self.find_in(&table, key, labels)
+    }
+
+    fn find_in(&self, table: &HashTable<(u32, u32)>, key: u32, labels: &Labels) -> Option<u32> {
+        table
+            .find(spread(key), |(hash, id)| {
+                *hash == key && self.has_labels(*id, labels)
+            })
+            .map(|(_, id)| *id)
+    }
+
+    fn has_labels(&self, id: u32, labels: &Labels) -> bool {
+        let index = self.index.read();
+        let shard = self.shards[shard_of(id)].lock();
+        let Some(series) = shard.get(id) else {
+            return false;
+        };
+        let mut wanted = labels.iter();
+        shard
+            .pairs(series)
+            .all(|pair| wanted.next() == Some(index.text(pair)))
+            && wanted.next().is_none()
+    }
+
+    /// The id of a label set's series, which is created if there is none, and whether it was.
+    /// `wanted` is the id that it shall get, for replay.
+    fn get_or_create(
+        &self,
+        labels: &Labels,
+        wanted: Option<u32>,
+    ) -> Result<(u32, bool), AppendError> {
+        let (table, key) = Head::hash_place(labels.hash64());
+        let mut table = self.by_hash[table].lock();
+        if let Some(id) = self.find_in(&table, key, labels) {
+            return Ok((id, false));
+        }
+        let mut pairs = Vec::with_capacity(16);
+        let id = {
+            let mut index = self.index.write();
+            let id = match wanted {
+                Some(id) => {
+                    self.next_id
+                        .fetch_max(u64::from(id) + 1, Ordering::Relaxed);
+                    id
+                }
+                None => {
+                    let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+                    if id > MAX_ID {
+                        return Err(AppendError::Unavailable(
+                            "all series references are used up; a restart frees them".to_owned(),
+                        ));
+                    }
+                    id as u32
+                }
+            };
+            index.insert(id, labels, &mut pairs);
+            let mut shard = self.shards[shard_of(id)].lock();
+            shard.insert(id, key, &pairs);
+            if wanted.is_some()
+                && let Some(series) = shard.get_mut(id)
+            {
+                series.logged = true;
+            }
+            id
+        };
+        table.insert_unique(spread(key), (key, id), |(hash, _)| spread(*hash));
+        self.metrics.series.inc();
+        self.metrics.series_created.inc();
+        Ok((id, true))
+    }
+
+    /// The labels of a series.
+    pub fn labels(&self, id: u32) -> Option<Labels> {
+        let index = self.index.read();
+        let shard = self.shards[shard_of(id)].lock();
+        let series = shard.get(id)?;
+        Some(Labels::from_sorted(
+            shard.pairs(series).map(|pair| index.text(pair)),
+        ))
+    }
+
+    /// First and last time of the in-order samples; `i64::MAX` and `i64::MIN` without samples.
+    pub fn times(&self) -> (i64, i64) {
+        (
+            self.times.min_ms.load(Ordering::Acquire),
+            self.times.max_ms.load(Ordering::Acquire),
+        )
+    }
+
+    /// First and last time of the late samples, likewise.
+    pub fn late_times(&self) -> (i64, i64) {
+        (
+            self.late_min_ms.load(Ordering::Acquire),
+            self.late_max_ms.load(Ordering::Acquire),
+        )
+    }
+
+    /// First and last time of all samples, likewise.
+    pub fn all_times(&self) -> (i64, i64) {
+        let ((a, b), (c, d)) = (self.times(), self.late_times());
+        (a.min(c), b.max(d))
+    }
+
+    fn widen(&self, min_ms: i64, max_ms: i64) {
+        self.times.min_ms.fetch_min(min_ms, Ordering::AcqRel);
+        self.times.max_ms.fetch_max(max_ms, Ordering::AcqRel);
+    }
+
+    fn widen_late(&self, min_ms: i64, max_ms: i64) {
+        self.late_min_ms.fetch_min(min_ms, Ordering::AcqRel);
+        self.late_max_ms.fetch_max(max_ms, Ordering::AcqRel);
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// The exemplar ring.
+    pub fn exemplars(&self) -> &Mutex<ExemplarRing> {
+        &self.exemplars
+    }
+
+    /// Changes how many exemplars are kept.
+    pub fn set_max_exemplars(&self, count: usize) {
+        self.exemplars.lock().resize(count);
+        self.metrics.exemplars_max.set(count as f64);
+    }
+
+    /// Changes the out-of-order window.
+    pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
+        self.window_ms.store(window_ms.max(0), Ordering::Release);
+    }
+
+    /// The lowest time that a sample may have.
+    fn appendable_min_ms(&self) -> i64 {
+        let (_, max) = self.times();
+        let half = self.options.block_ms / 2;
+        max.saturating_sub(half)
+            .max(self.min_valid_ms.load(Ordering::Acquire))
+    }
+
+    /// The log's current segment and the position in it.
+    pub fn wal_position(&self) -> (u64, u64) {
+        let wal = self.wal.lock();
+        wal.as_ref()
+            .map_or((0, 0), |wal| (wal.segment(), wal.position()))
+    }
+
+    /// Bytes of the logs and the head's chunks on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        let dirs = ["wal", "wbl"].map(|name| self.options.dir.join(name));
+        dirs.iter()
+            .map(|dir| crate::fs::dir_size(&*self.options.fs, dir))
+            .sum::<u64>()
+            + self.files.bytes()
+    }
+
+    /// Writes out what is buffered; with `sync`, to the disk.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub fn flush(&self, sync: bool) -> io::Result<()> {
+        if !sync {
+            return self.files.flush();
+        }
+        self.files.sync()?;
+        if let Some(wal) = &mut *self.wal.lock() {
+            wal.sync()?;
+        }
+        match &mut self.late_log.lock().writer {
+            Some(writer) => writer.sync(),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses appends from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,486 @@
+//! Reading: the head as a querier.
+
+use std::sync::Arc;
+
+use model::{Annotations, Labels, Matcher};
+use storage::{
+    Columns, EncodedChunk, LabelHints, Querier, SelectHints, Series, SeriesSet, StorageError,
+    merge::merge_columns,
+};
+use tsdb_format::chunk::Encoding;
+
+use super::Head;
+use super::chunk_files::StoredChunk;
+use super::isolation::Reader;
+use super::out_of_order::{Encoded, OutOfOrder, encode};
+use super::postings;
+use super::series::{OpenChunk, shard_of};
+use crate::columns::{chunk_encoding, decode_chunk, encode_columns, push_samples};
+
+impl Head {
+    /// A view of a time range, both ends inclusive.
+    pub fn querier(self: &Arc<Self>, min_ms: i64, max_ms: i64) -> HeadQuerier {
+        HeadQuerier {
+            reader: Arc::new(self.isolation.read(min_ms, max_ms)),
+            head: Arc::clone(self),
+            min_ms,
+            max_ms,
+        }
+    }
+}
+
+/// A view of the head.
+pub struct HeadQuerier {
+    head: Arc<Head>,
+    reader: Arc<Reader>,
+    min_ms: i64,
+    max_ms: i64,
+}
+
+impl HeadQuerier {
+    fn is_empty(&self) -> bool {
+        let (min, max) = self.head.all_times();
+        min > self.max_ms || max < self.min_ms
+    }
+
+    fn found(&self, matchers: &[Matcher]) -> Vec<u32> {
+        postings::select(&self.head.index.read(), matchers)
+    }
+
+    /// The matching series that have samples in the range, as handles of their own type.
+    pub fn series(&self, sorted: bool, limit: usize, matchers: &[Matcher]) -> Vec<RangeSeries> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let index = self.head.index.read();
+        let ids = postings::select(&index, matchers);
+        let mut found = Vec::with_capacity(ids.len());
+        let mut rest = &ids[..];
+        while let Some(first) = rest.first() {
+            let place = shard_of(*first);
+            let run = rest
+                .iter()
+                .position(|id| shard_of(*id) != place)
+                .unwrap_or(rest.len());
+            let shard = self.head.shards[place].lock();
+            for id in &rest[..run] {
+                let Some(series) = shard.get(*id) else { continue };
+                if !self.overlaps(&shard, series) {
+                    continue;
+                }
+                let labels = Labels::from_sorted(shard.pairs(series).map(|pair| index.text(pair)));
+                found.push(RangeSeries {
+                    head: Arc::clone(&self.head),
+                    reader: Arc::clone(&self.reader),
+                    id: *id,
+                    labels,
+                    min_ms: self.min_ms,
+                    max_ms: self.max_ms,
+                });
+            }
+            rest = &rest[run..];
+        }
+        drop(index);
+        if sorted {
+            found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        if limit > 0 {
+            found.truncate(limit);
+        }
+        found
+    }
+
+    /// Whether the reader may see a sample of the series in the range, as far as the bounds tell.
+    fn overlaps(&self, shard: &super::series::Shard, series: &super::series::Series) -> bool {
+        let visible = shard.pins.visible(series.id, self.reader.epoch);
+        let files = &self.head.files;
+        let max = self.max_ms.min(visible.before_ms.saturating_sub(1));
+        if let Some(last) = shard.last_t_ms(series, files)
+            && last >= self.min_ms
+        {
+            let begins = match shard.open_range(series) {
+                Some((open, _)) if open <= max => true,
+                _ => shard.first_t_ms(series, files).is_some_and(|first| first <= max),
+            };
+            if begins && visible.before_ms > self.min_ms {
+                return true;
+            }
+        }
+        let late = match (visible.out_of_order, series.extra()) {
+            (Some(late), _) => late.range(),
+            (None, Some(extra)) => extra.late.range(),
+            (None, None) => None,
+        };
+        late.is_some_and(|(min, max)| min <= self.max_ms && max >= self.min_ms)
+    }
+}
+
+impl Querier for HeadQuerier {
+    fn select(
+        &self,
+        sorted: bool,
+        hints: &SelectHints,
+        matchers: &[Matcher],
+    ) -> Result<SeriesSet, StorageError> {
+        let series = self.series(sorted, hints.limit, matchers);
+        Ok(SeriesSet {
+            series: series
+                .into_iter()
+                .map(|series| Arc::new(series) as Arc<dyn Series>)
+                .collect(),
+            annotations: Annotations::default(),
+        })
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        hints: &LabelHints,
+        matchers: &[Matcher],
+    ) -> Result<(Vec<String>, Annotations), StorageError> {
+        let mut values = Vec::new();
+        if self.is_empty() {
+            return Ok((values, Annotations::default()));
+        }
+        let index = self.head.index.read();
+        let limit = match hints.limit {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        if let Some(id) = index.name_id(name) {
+            let found = (!matchers.is_empty()).then(|| postings::select(&index, matchers));
+            for pair in index.sorted(index.name(id)).iter() {
+                if values.len() >= limit {
+                    break;
+                }
+                let pair = index.pair(*pair);
+                let wanted = match &found {
+                    None => true,
+                    Some(found) => postings::intersects(found, pair.series.as_slice()),
+                };
+                if wanted {
+                    values.push(pair.value.to_string());
+                }
+            }
+        }
+        Ok((values, Annotations::default()))
+    }
+
+    fn label_names(
+        &self,
+        hints: &LabelHints,
+        matchers: &[Matcher],
+    ) -> Result<(Vec<String>, Annotations), StorageError> {
+        if self.is_empty() {
+            return Ok(Default::default());
+        }
+        let mut names: Vec<String> = Vec::new();
+        if matchers.is_empty() {
+            let index = self.head.index.read();
+            let used = index.names().iter().filter(|name| !name.pairs.is_empty());
+            names.extend(used.map(|name| name.text.to_string()));
+        } else {
+            let found = self.found(matchers);
+            let index = self.head.index.read();
+            let mut seen = vec![false; index.names().len()];
+            for id in found {
+                let shard = self.head.shards[shard_of(id)].lock();
+                let Some(series) = shard.get(id) else { continue };
+                for pair in shard.pairs(series) {
+                    seen[index.pair(pair).name as usize] = true;
+                }
+            }
+            let seen = seen.iter().zip(index.names()).filter(|(seen, _)| **seen);
+            names.extend(seen.map(|(_, name)| name.text.to_string()));
+        }
+        names.sort_unstable();
+        if hints.limit > 0 {
+            names.truncate(hints.limit);
+        }
+        Ok((names, Annotations::default()))
+    }
+}
+
+/// A series of the head as one reader sees it.
+pub struct RangeSeries {
+    head: Arc<Head>,
+    reader: Arc<Reader>,
+    pub id: u32,
+    pub labels: Labels,
+    min_ms: i64,
+    max_ms: i64,
+}
+
+/// What of a series overlaps a range, copied out of its shard.
+struct Parts {
+    /// In order of time, the open chunk last.
+    full: Vec<StoredChunk>,
+    open: Option<OpenChunk>,
+    /// In-order samples are visible up to here, inclusive.
+    visible_to_ms: i64,
+    late: OutOfOrder,
+    deleted: Vec<(i64, i64)>,
+}
+
+impl RangeSeries {
+    fn corrupt(&self, error: &tsdb_format::FormatError) -> StorageError {
+        StorageError::Corrupt(format!("head series {}: {error}", self.labels))
+    }
+
+    fn parts(&self, min_ms: i64, max_ms: i64) -> Result<Parts, StorageError> {
+        let mut parts = Parts {
+            full: Vec::new(),
+            open: None,
+            visible_to_ms: i64::MAX,
+            late: OutOfOrder::default(),
+            deleted: Vec::new(),
+        };
+        let shard = self.head.shards[shard_of(self.id)].lock();
+        let Some(series) = shard.get(self.id) else {
+            return Ok(parts);
+        };
+        let visible = shard.pins.visible(self.id, self.reader.epoch);
+        parts.visible_to_ms = visible.before_ms.saturating_sub(1);
+        if let Some(extra) = series.extra() {
+            let late = visible.out_of_order.unwrap_or(&extra.late);
+            if late
+                .range()
+                .is_some_and(|(min, max)| min <= max_ms && max >= min_ms)
+            {
+                parts.late = late.clone();
+            }
+            let overlap = |(from, to): &&(i64, i64)| *from <= max_ms && *to >= min_ms;
+            parts.deleted = extra.deleted.iter().filter(overlap).copied().collect();
+        }
+        let open = shard.open_range(series);
+        if open.is_some_and(|(min, max)| min <= max_ms && max >= min_ms) {
+            parts.open = shard.open_chunk(series);
+        }
+        if open.is_none_or(|(min, _)| min > min_ms) {
+            // From the newest back to the first that is too old.
+            let references: Vec<u64> = shard.full_chunks(series).collect();
+            drop(shard);
+            for reference in references.into_iter().rev() {
+                let chunk = self.head.files.read(reference)?;
+                if chunk.max_ms < min_ms {
+                    break;
+                }
+                if chunk.min_ms <= max_ms {
+                    parts.full.push(chunk);
+                }
+            }
+            parts.full.reverse();
+        }
+        Ok(parts)
+    }
+
+    fn decode_in_order(
+        &self,
+        parts: &Parts,
+        min_ms: i64,
+        max_ms: i64,
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        let max_ms = max_ms.min(parts.visible_to_ms);
+        let chunks = (parts.full.iter())
+            .map(|chunk| (Encoding::from_byte(chunk.encoding), chunk.data()))
+            .chain(parts.open.iter().map(|open| (Some(open.encoding), &open.data[..])));
+        for (encoding, data) in chunks {
+            let Some(encoding) = encoding else {
+                return Err(StorageError::Corrupt(format!(
+                    "head series {}: unknown chunk encoding",
+                    self.labels
+                )));
+            };
+            decode_chunk(encoding, data, min_ms, max_ms, out).map_err(|e| self.corrupt(&e))?;
+        }
+        Ok(())
+    }
+
+    fn decode_late(
+        &self,
+        late: &OutOfOrder,
+        min_ms: i64,
+        max_ms: i64,
+    ) -> Result<Columns, StorageError> {
+        let mut all = Columns::default();
+        push_samples(&late.samples, min_ms, max_ms, &mut all);
+        for chunk in late.chunks.iter().rev() {
+            if chunk.min_ms > max_ms || chunk.max_ms < min_ms {
+                continue;
+            }
+            let stored = self.head.files.read(chunk.reference)?;
+            let Some(encoding) = Encoding::from_byte(stored.encoding) else {
+                continue;
+            };
+            let mut more = Columns::default();
+            decode_chunk(encoding, stored.data(), min_ms, max_ms, &mut more)
+                .map_err(|e| self.corrupt(&e))?;
+            merge_columns(&mut all, more);
+        }
+        Ok(all)
+    }
+
+    /// The late samples between two times.
+    ///
+    /// # Errors
+    /// A chunk that cannot be read.
+    pub fn late(&self, min_ms: i64, max_ms: i64) -> Result<Columns, StorageError> {
+        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let parts = self.parts(min_ms, max_ms)?;
+        let mut late = self.decode_late(&parts.late, min_ms, max_ms)?;
+        drop_deleted(&mut late, &parts.deleted);
+        Ok(late)
+    }
+
+    /// The in-order samples between two times as chunks in order of time: stored ones as they are
+    /// where the range and the deletions leave them whole.
+    ///
+    /// # Errors
+    /// A chunk that cannot be read.
+    pub fn in_order_chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<Encoded>, StorageError> {
+        let parts = self.parts(min_ms.max(self.min_ms), max_ms.min(self.max_ms))?;
+        self.encoded(&parts, min_ms.max(self.min_ms), max_ms.min(self.max_ms))
+    }
+
+    fn encoded(
+        &self,
+        parts: &Parts,
+        min_ms: i64,
+        max_ms: i64,
+    ) -> Result<Vec<Encoded>, StorageError> {
+        let max_ms = max_ms.min(parts.visible_to_ms);
+        let full = parts.full.iter().filter_map(|chunk| {
+            Some((
+                Encoding::from_byte(chunk.encoding)?,
+                chunk.min_ms,
+                chunk.max_ms,
+                chunk.data(),
+            ))
+        });
+        let open = parts
+            .open
+            .iter()
+            .map(|open| (open.encoding, open.min_ms, open.max_ms, &open.data[..]));
+        let mut out = Vec::new();
+        for (encoding, from, to, data) in full.chain(open) {
+            if from > max_ms || to < min_ms {
+                continue;
+            }
+            let cut = parts.deleted.iter().any(|(a, b)| *a <= to && *b >= from);
+            if !cut && from >= min_ms && to <= max_ms {
+                out.push(Encoded {
+                    encoding,
+                    min_ms: from,
+                    max_ms: to,
+                    data: data.to_vec(),
+                });
+                continue;
+            }
+            out.extend(self.reencode(encoding, data, (min_ms, max_ms), &parts.deleted)?);
+        }
+        Ok(out)
+    }
+
+    /// A chunk without what is outside the range or deleted.
+    fn reencode(
+        &self,
+        encoding: Encoding,
+        data: &[u8],
+        (min_ms, max_ms): (i64, i64),
+        deleted: &[(i64, i64)],
+    ) -> Result<Vec<Encoded>, StorageError> {
+        use super::out_of_order::OwnedValue;
+        let kept = |t: i64| !deleted.iter().any(|(from, to)| (*from..=*to).contains(&t));
+        if matches!(encoding, Encoding::Histogram | Encoding::HistogramSt) {
+            let starts = encoding == Encoding::HistogramSt;
+            let mut samples = Vec::new();
+            tsdb_format::chunk::histogram::decode_integer(
+                data,
+                starts,
+                min_ms,
+                max_ms,
+                |t, _, histogram| {
+                    if kept(t) {
+                        samples.push((t, OwnedValue::Histogram(Arc::new(histogram))));
+                    }
+                },
+            )
+            .map_err(|e| self.corrupt(&e))?;
+            return Ok(encode(&samples));
+        }
+        let mut columns = Columns::default();
+        decode_chunk(encoding, data, min_ms, max_ms, &mut columns).map_err(|e| self.corrupt(&e))?;
+        drop_deleted(&mut columns, deleted);
+        Ok(encode(&crate::columns::samples(&columns)))
+    }
+}
+
+/// Takes deleted samples out of columns.
+pub fn drop_deleted(columns: &mut Columns, deleted: &[(i64, i64)]) {
+    if deleted.is_empty() {
+        return;
+    }
+    let kept = |t: &i64| !deleted.iter().any(|(from, to)| (*from..=*to).contains(t));
+    if columns.float_ms.iter().chain(&columns.histogram_ms).all(kept) {
+        return;
+    }
+    let floats: Vec<bool> = columns.float_ms.iter().map(kept).collect();
+    let histograms: Vec<bool> = columns.histogram_ms.iter().map(kept).collect();
+    retain(&mut columns.float_ms, &floats);
+    retain(&mut columns.floats, &floats);
+    retain(&mut columns.float_start_ms, &floats);
+    retain(&mut columns.histogram_ms, &histograms);
+    retain(&mut columns.histograms, &histograms);
+    retain(&mut columns.histogram_start_ms, &histograms);
+}
+
+/// Keeps the elements whose flag is set; an empty list stays empty.
+fn retain<T>(list: &mut Vec<T>, kept: &[bool]) {
+    let mut flags = kept.iter();
+    list.retain(|_| flags.next().copied().unwrap_or(true));
+}
+
+impl Series for RangeSeries {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn decode(&self, min_ms: i64, max_ms: i64, out: &mut Columns) -> Result<(), StorageError> {
+        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let parts = self.parts(min_ms, max_ms)?;
+        if parts.late.is_empty() && parts.deleted.is_empty() {
+            return self.decode_in_order(&parts, min_ms, max_ms, out);
+        }
+        let mut own = Columns::default();
+        self.decode_in_order(&parts, min_ms, max_ms, &mut own)?;
+        merge_columns(&mut own, self.decode_late(&parts.late, min_ms, max_ms)?);
+        drop_deleted(&mut own, &parts.deleted);
+        merge_columns(out, own);
+        Ok(())
+    }
+
+    fn chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<EncodedChunk>, StorageError> {
+        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let parts = self.parts(min_ms, max_ms)?;
+        if !parts.late.is_empty() {
+            let mut all = Columns::default();
+            self.decode(min_ms, max_ms, &mut all)?;
+            return encode_columns(&all);
+        }
+        // Stored chunks go out whole where they can: those who ask for chunks cut them themselves.
+        let chunks = self.encoded(&parts, i64::MIN, i64::MAX)?;
+        Ok(chunks
+            .into_iter()
+            .filter_map(|chunk| {
+                Some(EncodedChunk {
+                    encoding: chunk_encoding(chunk.encoding)?,
+                    min_ms: chunk.min_ms,
+                    max_ms: chunk.max_ms,
+                    data: chunk.data,
+                })
+            })
+            .filter(|chunk| chunk.min_ms <= max_ms && chunk.max_ms >= min_ms)
+            .collect())
+    }
+}

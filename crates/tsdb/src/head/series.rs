@@ -1,0 +1,777 @@
+//! A shard of the head's series: their labels, open chunks and places of full chunks, packed.
+//!
+//! A series takes 88 bytes here, four bytes a label, eight bytes a full chunk and its open chunk's
+//! bytes; rare things (histograms, late samples, metadata) are behind one pointer.
+
+use model::{FloatHistogram, Histogram, Metadata};
+use storage::AppendError;
+use tsdb_format::bytes::Reader;
+use tsdb_format::chunk::{Appended, Encoding, FloatHistogramChunk, HistogramChunk, XorState};
+use tsdb_format::wal::record::{encode_float_histogram, encode_histogram};
+
+use super::chunk_files::ChunkFiles;
+use super::isolation::Pins;
+use super::out_of_order::{OutOfOrder, OwnedValue};
+use super::slab::{Handle, Slab};
+
+/// Ids are dealt to shards in runs, so that the series of one target share shards.
+const RUN_BITS: u32 = 6;
+const SHARD_BITS: u32 = 4;
+/// How many shards there are.
+pub const SHARDS: usize = 1 << SHARD_BITS;
+const PAGE: usize = 64;
+const NO_SLOT: u32 = u32::MAX;
+/// Upstream's bound of an XOR chunk's bytes, less the largest sample.
+const MAX_XOR_BYTES: usize = 1024 - 19;
+const TARGET_HISTOGRAM_BYTES: usize = 1024;
+const MIN_HISTOGRAM_SAMPLES: u16 = 10;
+
+/// The shard of a series.
+#[inline]
+pub fn shard_of(id: u32) -> usize {
+    (id >> RUN_BITS) as usize & (SHARDS - 1)
+}
+
+/// A sample's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    Float(f64),
+    Histogram(&'a Histogram),
+    FloatHistogram(&'a FloatHistogram),
+}
+
+impl Value<'_> {
+    /// A copy.
+    pub fn to_owned(self) -> OwnedValue {
+        match self {
+            Value::Float(v) => OwnedValue::Float(v),
+            Value::Histogram(h) => OwnedValue::Histogram(h.clone().into()),
+            Value::FloatHistogram(h) => OwnedValue::FloatHistogram(h.clone().into()),
+        }
+    }
+
+    /// Whether this ends the series.
+    pub fn is_stale(self) -> bool {
+        match self {
+            Value::Float(v) => model::is_stale(v),
+            Value::Histogram(h) => h.is_stale(),
+            Value::FloatHistogram(h) => h.is_stale(),
+        }
+    }
+}
+
+/// The open chunk of a series whose last sample is a histogram.
+pub enum OpenHistogram {
+    Integer(HistogramChunk),
+    Float(FloatHistogramChunk),
+}
+
+impl OpenHistogram {
+    fn last_t_ms(&self) -> i64 {
+        match self {
+            OpenHistogram::Integer(chunk) => chunk.last_t_ms(),
+            OpenHistogram::Float(chunk) => chunk.last_t_ms(),
+        }
+    }
+
+    /// The encoded chunk.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            OpenHistogram::Integer(chunk) => chunk.bytes(),
+            OpenHistogram::Float(chunk) => chunk.bytes(),
+        }
+    }
+
+    fn samples(&self) -> u16 {
+        match self {
+            OpenHistogram::Integer(chunk) => chunk.samples(),
+            OpenHistogram::Float(chunk) => chunk.samples(),
+        }
+    }
+
+    /// How it is encoded.
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            OpenHistogram::Integer(_) => Encoding::Histogram,
+            OpenHistogram::Float(_) => Encoding::FloatHistogram,
+        }
+    }
+}
+
+/// What few series have.
+#[derive(Default)]
+pub struct Extra {
+    /// The open chunk, its first timestamp, and whether its end has been predicted.
+    pub histogram: Option<(OpenHistogram, i64, bool)>,
+    pub late: OutOfOrder,
+    pub metadata: Option<Metadata>,
+    /// Deleted ranges, both ends inclusive.
+    pub deleted: Vec<(i64, i64)>,
+}
+
+/// A series of the head.
+pub struct Series {
+    xor: XorState,
+    next_at_ms: i64,
+    extra: Option<Box<Extra>>,
+    labels: Handle,
+    open: Handle,
+    full: Handle,
+    /// 0 for a slot without series.
+    pub id: u32,
+    /// The lower half of the hash of its labels.
+    pub hash: u32,
+    full_count: u16,
+    label_count: u16,
+    /// Whether the log has its labels.
+    pub logged: bool,
+    /// Batches that have samples for it: it must not be collected. Saturates.
+    pub pending: u16,
+}
+
+impl Series {
+    fn vacant() -> Series {
+        Series {
+            xor: XorState::new(),
+            next_at_ms: 0,
+            extra: None,
+            labels: Handle::none(),
+            open: Handle::none(),
+            full: Handle::none(),
+            id: 0,
+            hash: 0,
+            full_count: 0,
+            label_count: 0,
+            logged: false,
+            pending: 0,
+        }
+    }
+
+    /// What few series have, if this one does.
+    pub fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+
+    /// Likewise, for changing; it is created.
+    pub fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    fn open_histogram(&self) -> Option<&(OpenHistogram, i64, bool)> {
+        self.extra.as_ref()?.histogram.as_ref()
+    }
+
+    /// Whether there is an open chunk.
+    pub fn has_open(&self) -> bool {
+        self.xor.samples() > 0 || self.open_histogram().is_some()
+    }
+
+    /// How many full chunks there are.
+    pub fn full_count(&self) -> usize {
+        usize::from(self.full_count)
+    }
+}
+
+/// How chunks are cut, and where full ones go.
+pub struct ChunkPolicy<'a> {
+    pub files: &'a ChunkFiles,
+    pub range_ms: i64,
+    pub samples_per_chunk: u16,
+}
+
+/// What an append changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The sample is in the open chunk.
+    Appended,
+    /// It is in a new chunk.
+    NewChunk,
+    /// It was there already.
+    Duplicate,
+}
+
+/// Where a sample may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    InOrder,
+    Late,
+}
+
+/// The bounds that decide about late samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub head_max_ms: i64,
+    pub min_valid_ms: i64,
+    pub window_ms: i64,
+}
+
+/// A shard; see the module.
+#[derive(Default)]
+pub struct Shard {
+    slots: Vec<Option<Box<[u32; PAGE]>>>,
+    pages: Vec<Vec<Series>>,
+    free: Vec<u32>,
+    pub slab: Slab,
+    pub pins: Pins,
+    count: usize,
+}
+
+/// A copy of a series' open chunk.
+pub struct OpenChunk {
+    pub encoding: Encoding,
+    pub min_ms: i64,
+    pub max_ms: i64,
+    pub data: Vec<u8>,
+}
+
+impl Shard {
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    fn slot(&self, id: u32) -> Option<u32> {
+        let page = self.slots.get((id >> (RUN_BITS + SHARD_BITS)) as usize)?;
+        match page.as_ref()?[id as usize & (PAGE - 1)] {
+            NO_SLOT => None,
+            slot => Some(slot),
+        }
+    }
+
+    /// A series by its id.
+    #[inline]
+    pub fn get(&self, id: u32) -> Option<&Series> {
+        let slot = self.slot(id)? as usize;
+        Some(&self.pages[slot / PAGE][slot % PAGE])
+    }
+
+    /// A series for changing.
+    #[inline]
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut Series> {
+        let slot = self.slot(id)? as usize;
+        Some(&mut self.pages[slot / PAGE][slot % PAGE])
+    }
+
+    /// The series, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Series> {
+        self.pages.iter().flatten().filter(|series| series.id != 0)
+    }
+
+    /// Enters a series. `pairs` are the numbers of its labels.
+    pub fn insert(&mut self, id: u32, hash: u32, pairs: &[u32]) {
+        let labels = self.slab.take(pairs.len() * 4);
+        let bytes = self.slab.get_mut(&labels);
+        for (pair, bytes) in pairs.iter().zip(bytes.chunks_exact_mut(4)) {
+            bytes.copy_from_slice(&pair.to_le_bytes());
+        }
+        let series = Series {
+            id,
+            hash,
+            labels,
+            label_count: pairs.len().min(usize::from(u16::MAX)) as u16,
+            ..Series::vacant()
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.pages[slot as usize / PAGE][slot as usize % PAGE] = series;
+                slot
+            }
+            None => {
+                if self.pages.last().is_none_or(|page| page.len() == PAGE) {
+                    self.pages.push(Vec::with_capacity(PAGE));
+                }
+                let last = self.pages.len() - 1;
+                self.pages[last].push(series);
+                (last * PAGE + self.pages[last].len() - 1) as u32
+            }
+        };
+        let page = (id >> (RUN_BITS + SHARD_BITS)) as usize;
+        if self.slots.len() <= page {
+            self.slots.resize_with(page + 1, || None);
+        }
+        let page = self.slots[page].get_or_insert_with(|| Box::new([NO_SLOT; PAGE]));
+        page[id as usize & (PAGE - 1)] = slot;
+        self.count += 1;
+    }
+
+    /// Removes a series and frees what it has; says how many chunks that were.
+    pub fn remove(&mut self, id: u32) -> usize {
+        let Some(slot) = self.slot(id) else { return 0 };
+        let at = (slot as usize / PAGE, slot as usize % PAGE);
+        let series = std::mem::replace(&mut self.pages[at.0][at.1], Series::vacant());
+        let chunks = series.full_count() + usize::from(series.has_open());
+        self.slab.give(series.labels);
+        self.slab.give(series.open);
+        self.slab.give(series.full);
+        self.free.push(slot);
+        self.pins.remove(id);
+        let page = &mut self.slots[(id >> (RUN_BITS + SHARD_BITS)) as usize];
+        if let Some(slots) = page {
+            slots[id as usize & (PAGE - 1)] = NO_SLOT;
+            if slots.iter().all(|slot| *slot == NO_SLOT) {
+                *page = None;
+            }
+        }
+        self.count -= 1;
+        chunks
+    }
+
+    /// The pair numbers of a series' labels, in the order of the names.
+    pub fn pairs<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = u32> + 'a {
+        self.slab
+            .get(&series.labels)
+            .chunks_exact(4)
+            .take(usize::from(series.label_count))
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
+    }
+
+    /// References of the full chunks in order of time.
+    pub fn full_chunks<'a>(
+        &'a self,
+        series: &'a Series,
+    ) -> impl DoubleEndedIterator<Item = u64> + ExactSizeIterator + 'a {
+        self.slab
+            .get(&series.full)
+            .as_chunks::<8>()
+            .0
+            .get(..series.full_count())
+            .unwrap_or(&[])
+            .iter()
+            .map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// Enters the reference of a full chunk.
+    pub fn push_full(&mut self, id: u32, reference: u64) {
+        let Some(slot) = self.slot(id) else { return };
+        let series = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
+        push_full(&mut self.slab, series, reference);
+    }
+
+    /// Replaces the references of the full chunks.
+    pub fn set_full(&mut self, id: u32, references: &[u64]) {
+        let Some(slot) = self.slot(id) else { return };
+        let series = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
+        self.slab
+            .give(std::mem::replace(&mut series.full, Handle::none()));
+        series.full_count = 0;
+        for reference in references {
+            push_full(&mut self.slab, series, *reference);
+        }
+    }
+
+    /// Drops the open chunk.
+    pub fn drop_open(&mut self, id: u32) {
+        let Some(slot) = self.slot(id) else { return };
+        let series = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
+        self.slab
+            .give(std::mem::replace(&mut series.open, Handle::none()));
+        series.xor = XorState::new();
+        if let Some(extra) = &mut series.extra {
+            extra.histogram = None;
+        }
+    }
+
+    /// A copy of the open chunk.
+    pub fn open_chunk(&self, series: &Series) -> Option<OpenChunk> {
+        if let Some((open, min_ms, _)) = series.open_histogram() {
+            return Some(OpenChunk {
+                encoding: open.encoding(),
+                min_ms: *min_ms,
+                max_ms: open.last_t_ms(),
+                data: open.bytes().to_vec(),
+            });
+        }
+        if series.xor.samples() == 0 {
+            return None;
+        }
+        let data = self.slab.get(&series.open)[..series.xor.len()].to_vec();
+        Some(OpenChunk {
+            encoding: Encoding::Xor,
+            min_ms: first_t_ms(&data),
+            max_ms: series.xor.last_t_ms(),
+            data,
+        })
+    }
+
+    /// First and last time of the open chunk.
+    pub fn open_range(&self, series: &Series) -> Option<(i64, i64)> {
+        if let Some((open, min_ms, _)) = series.open_histogram() {
+            return Some((*min_ms, open.last_t_ms()));
+        }
+        let samples = series.xor.samples() > 0;
+        samples.then(|| {
+            let data = self.slab.get(&series.open);
+            (first_t_ms(data), series.xor.last_t_ms())
+        })
+    }
+
+    /// The last in-order timestamp.
+    pub fn last_t_ms(&self, series: &Series, files: &ChunkFiles) -> Option<i64> {
+        if series.xor.samples() > 0 {
+            return Some(series.xor.last_t_ms());
+        }
+        if let Some((open, ..)) = series.open_histogram() {
+            return Some(open.last_t_ms());
+        }
+        let last = self.full_chunks(series).next_back()?;
+        // A chunk that cannot be read has no samples to be in order with.
+        files.read(last).ok().map(|chunk| chunk.max_ms)
+    }
+
+    /// First in-order timestamp.
+    pub fn first_t_ms(&self, series: &Series, files: &ChunkFiles) -> Option<i64> {
+        match self.full_chunks(series).next() {
+            Some(first) => files.read(first).ok().map(|chunk| chunk.min_ms),
+            None => self.open_range(series).map(|(min, _)| min),
+        }
+    }
+
+    /// Whether the last sample is a stale marker.
+    pub fn ends_stale(&self, series: &Series) -> bool {
+        match series.open_histogram() {
+            Some((OpenHistogram::Integer(chunk), ..)) => {
+                chunk.last_sample().is_some_and(|h| h.is_stale())
+            }
+            Some((OpenHistogram::Float(chunk), ..)) => {
+                chunk.last_sample().is_some_and(|h| h.is_stale())
+            }
+            None => series.xor.samples() > 0 && model::is_stale(series.xor.last_value()),
+        }
+    }
+
+    /// Whether a stale float has to be stored as a stale histogram, and of which kind.
+    pub fn stale_as(&self, series: &Series) -> Option<Encoding> {
+        series.open_histogram().map(|(open, ..)| open.encoding())
+    }
+
+    /// Where a sample may go (prometheus/prometheus `tsdb/head_append.go`, `appendable*`).
+    ///
+    /// # Errors
+    /// Why nowhere.
+    #[inline]
+    pub fn place(
+        &self,
+        series: &Series,
+        t_ms: i64,
+        value: Value<'_>,
+        bounds: Bounds,
+        files: &ChunkFiles,
+    ) -> Result<Place, AppendError> {
+        if t_ms >= bounds.min_valid_ms {
+            let last = match series.xor.samples() {
+                0 => match self.last_t_ms(series, files) {
+                    None => return Ok(Place::InOrder),
+                    Some(last) => last,
+                },
+                _ => series.xor.last_t_ms(),
+            };
+            if t_ms > last {
+                return Ok(Place::InOrder);
+            }
+            if t_ms == last {
+                return match self.is_last_value(series, value) {
+                    true => Ok(Place::InOrder),
+                    false => Err(AppendError::Duplicate),
+                };
+            }
+        }
+        if bounds.window_ms > 0 {
+            return if t_ms >= bounds.head_max_ms.saturating_sub(bounds.window_ms) {
+                Ok(Place::Late)
+            } else {
+                Err(AppendError::TooOld)
+            };
+        }
+        Err(if t_ms < bounds.min_valid_ms {
+            AppendError::OutOfBounds
+        } else {
+            AppendError::OutOfOrder
+        })
+    }
+
+    fn is_last_value(&self, series: &Series, value: Value<'_>) -> bool {
+        match (series.open_histogram(), value) {
+            (None, Value::Float(v)) if series.xor.samples() > 0 => {
+                series.xor.last_value().to_bits() == v.to_bits()
+            }
+            (Some((OpenHistogram::Integer(chunk), ..)), Value::Histogram(h)) => {
+                chunk.last_sample().is_some_and(|last| {
+                    h.is_stale() && last.is_stale()
+                        || bytes_of(&without_hint(last), encode_histogram)
+                            == bytes_of(&without_hint(h.clone()), encode_histogram)
+                })
+            }
+            (Some((OpenHistogram::Float(chunk), ..)), Value::FloatHistogram(h)) => {
+                chunk.last_sample().is_some_and(|last| {
+                    h.is_stale() && last.is_stale()
+                        || bytes_of(&without_float_hint(last), encode_float_histogram)
+                            == bytes_of(&without_float_hint(h.clone()), encode_float_histogram)
+                })
+            }
+            // Only full chunks, after a restart: what is in the log again is the same sample.
+            (None, _) => series.xor.samples() == 0,
+            _ => false,
+        }
+    }
+
+    /// Appends a sample to the open chunk, cutting it where it is full. Samples that are not newer
+    /// than the last one are left out.
+    ///
+    /// # Errors
+    /// A histogram whose parts contradict each other.
+    pub fn append(
+        &mut self,
+        id: u32,
+        t_ms: i64,
+        value: Value<'_>,
+        policy: &ChunkPolicy<'_>,
+    ) -> Result<Outcome, AppendError> {
+        let Some(slot) = self.slot(id) else {
+            return Ok(Outcome::Duplicate);
+        };
+        let at = (slot as usize / PAGE, slot as usize % PAGE);
+        if !self.pages[at.0][at.1].has_open() {
+            let series = &self.pages[at.0][at.1];
+            let last = self.last_t_ms(series, policy.files);
+            if last.is_some_and(|last| last >= t_ms) {
+                return Ok(Outcome::Duplicate);
+            }
+        }
+        let series = &mut self.pages[at.0][at.1];
+        match value {
+            Value::Float(v) => Ok(append_float(series, &mut self.slab, t_ms, v, policy)),
+            _ => append_histogram(series, &mut self.slab, t_ms, value, policy),
+        }
+    }
+}
+
+fn without_hint(mut h: Histogram) -> Histogram {
+    h.counter_reset_hint = model::CounterResetHint::Unknown;
+    h
+}
+
+fn without_float_hint(mut h: FloatHistogram) -> FloatHistogram {
+    h.counter_reset_hint = model::CounterResetHint::Unknown;
+    h
+}
+
+fn bytes_of<H>(histogram: &H, encode: impl Fn(&mut Vec<u8>, &H)) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(&mut out, histogram);
+    out
+}
+
+/// The first timestamp of an XOR chunk with samples.
+fn first_t_ms(data: &[u8]) -> i64 {
+    data.get(2..)
+        .and_then(|bytes| Reader::new("XOR chunk", bytes).varint().ok())
+        .unwrap_or(i64::MIN)
+}
+
+fn push_full(slab: &mut Slab, series: &mut Series, reference: u64) {
+    let used = series.full_count() * 8;
+    if slab.capacity(&series.full) < used + 8 {
+        slab.grow(&mut series.full, used + 8, used);
+    }
+    slab.get_mut(&series.full)[used..used + 8].copy_from_slice(&reference.to_le_bytes());
+    // With so many chunks the oldest are long in blocks: the count stays where it is.
+    series.full_count = series.full_count.saturating_add(1);
+}
+
+/// The end of the block that `t_ms` falls into.
+fn range_end(t_ms: i64, width_ms: i64) -> i64 {
+    (t_ms / width_ms).saturating_mul(width_ms).saturating_add(width_ms)
+}
+
+/// Where a chunk should end so that the chunks up to `max_ms` are of about equal length.
+fn chunk_end(start_ms: i64, now_ms: i64, max_ms: i64, ratio_to_full: f64) -> i64 {
+    let n = (max_ms - start_ms) as f64 / ((now_ms - start_ms + 1) as f64 * ratio_to_full);
+    if n <= 1.0 {
+        return max_ms;
+    }
+    (start_ms as f64 + (max_ms - start_ms) as f64 / n.floor()) as i64
+}
+
+/// Writes the open chunk, of either kind, to the files.
+fn write_open(series: &mut Series, slab: &mut Slab, files: &ChunkFiles) {
+    let histogram = series.extra.as_mut().and_then(|e| e.histogram.take());
+    let reference = if let Some((open, min_ms, _)) = histogram {
+        let range = (min_ms, open.last_t_ms());
+        files.write(
+            u64::from(series.id),
+            range,
+            open.encoding().byte(),
+            false,
+            open.bytes(),
+        )
+    } else if series.xor.samples() > 0 {
+        let data = &slab.get(&series.open)[..series.xor.len()];
+        let range = (first_t_ms(data), series.xor.last_t_ms());
+        let id = u64::from(series.id);
+        files.write(id, range, Encoding::Xor.byte(), false, data)
+    } else {
+        return;
+    };
+    series.xor = XorState::new();
+    push_full(slab, series, reference);
+}
+
+#[inline]
+fn append_float(
+    series: &mut Series,
+    slab: &mut Slab,
+    t_ms: i64,
+    value: f64,
+    policy: &ChunkPolicy<'_>,
+) -> Outcome {
+    let samples = series.xor.samples();
+    let mut outcome = Outcome::Appended;
+    if samples == 0 {
+        if let Some((open, ..)) = series.open_histogram() {
+            if open.last_t_ms() >= t_ms {
+                return Outcome::Duplicate;
+            }
+            write_open(series, slab, policy.files);
+        }
+        outcome = Outcome::NewChunk;
+        series.next_at_ms = range_end(t_ms, policy.range_ms);
+    } else {
+        if series.xor.last_t_ms() >= t_ms {
+            return Outcome::Duplicate;
+        }
+        if samples == policy.samples_per_chunk / 4 {
+            let first = first_t_ms(slab.get(&series.open));
+            let last = series.xor.last_t_ms();
+            series.next_at_ms = chunk_end(first, last, series.next_at_ms, 4.0);
+        }
+        if t_ms >= series.next_at_ms
+            || samples >= policy.samples_per_chunk.saturating_mul(2)
+            || series.xor.len() > MAX_XOR_BYTES
+        {
+            write_open(series, slab, policy.files);
+            outcome = Outcome::NewChunk;
+            series.next_at_ms = range_end(t_ms, policy.range_ms);
+        }
+    }
+    let need = series.xor.len() + XorState::ROOM;
+    if slab.capacity(&series.open) < need {
+        let keep = series.xor.len().min(slab.capacity(&series.open));
+        slab.grow(&mut series.open, need, keep);
+    } else if outcome == Outcome::NewChunk && slab.capacity(&series.open) > 2 * need {
+        // The chunk before grew; this one begins small again.
+        slab.give(std::mem::replace(&mut series.open, Handle::none()));
+        series.open = slab.take(need);
+    }
+    series.xor.append(slab.get_mut(&series.open), t_ms, value);
+    outcome
+}
+
+fn append_histogram(
+    series: &mut Series,
+    slab: &mut Slab,
+    t_ms: i64,
+    value: Value<'_>,
+    policy: &ChunkPolicy<'_>,
+) -> Result<Outcome, AppendError> {
+    let encoding = match value {
+        Value::FloatHistogram(_) => Encoding::FloatHistogram,
+        Value::Histogram(_) | Value::Float(_) => Encoding::Histogram,
+    };
+    // Its header tells whether the next chunk goes on counting.
+    let mut previous = None;
+    let mut outcome = Outcome::Appended;
+    if series.xor.samples() > 0 {
+        if series.xor.last_t_ms() >= t_ms {
+            return Ok(Outcome::Duplicate);
+        }
+        write_open(series, slab, policy.files);
+    }
+    if let Some((open, min_ms, predicted)) = &mut series.extra_mut().histogram {
+        if open.last_t_ms() >= t_ms {
+            return Ok(Outcome::Duplicate);
+        }
+        let bytes = open.bytes().len();
+        let range_end = range_end(*min_ms, policy.range_ms);
+        let (min_ms, samples, last) = (*min_ms, open.samples(), open.last_t_ms());
+        let other = open.encoding() != encoding;
+        let predict = !*predicted && bytes >= TARGET_HISTOGRAM_BYTES / 4;
+        *predicted |= predict;
+        if predict {
+            let ratio = TARGET_HISTOGRAM_BYTES as f64 / bytes as f64;
+            series.next_at_ms = chunk_end(min_ms, last, series.next_at_ms, ratio);
+        }
+        let full = (t_ms >= series.next_at_ms || bytes >= TARGET_HISTOGRAM_BYTES * 2)
+            && (samples >= MIN_HISTOGRAM_SAMPLES || t_ms >= range_end);
+        if other || full || t_ms >= range_end {
+            previous = series.extra_mut().histogram.take();
+        }
+    }
+    if let Some((open, min_ms, _)) = &previous {
+        let range = (*min_ms, open.last_t_ms());
+        let id = u64::from(series.id);
+        let byte = open.encoding().byte();
+        let reference = policy.files.write(id, range, byte, false, open.bytes());
+        push_full(slab, series, reference);
+    }
+    slab.give(std::mem::replace(&mut series.open, Handle::none()));
+    if series.open_histogram().is_none() {
+        outcome = Outcome::NewChunk;
+        series.next_at_ms = range_end(t_ms, policy.range_ms);
+        let open = match encoding {
+            Encoding::FloatHistogram => OpenHistogram::Float(FloatHistogramChunk::new()),
+            _ => OpenHistogram::Integer(HistogramChunk::new()),
+        };
+        series.extra_mut().histogram = Some((open, t_ms, false));
+    }
+    let previous = previous.map(|(open, ..)| open);
+    let Some((open, min_ms, predicted)) = &mut series.extra_mut().histogram else {
+        return Ok(Outcome::Duplicate);
+    };
+    let invalid = |error: tsdb_format::FormatError| AppendError::InvalidHistogram(error.to_string());
+    let next = match (&mut *open, value) {
+        (OpenHistogram::Integer(chunk), Value::Histogram(h)) => {
+            let before = match &previous {
+                Some(OpenHistogram::Integer(before)) => Some(before),
+                _ => None,
+            };
+            match chunk.append(before, 0, t_ms, h) {
+                Ok(Appended::Next(next)) => Ok(Some(OpenHistogram::Integer(*next))),
+                Ok(_) => Ok(None),
+                Err(error) => Err(invalid(error)),
+            }
+        }
+        (OpenHistogram::Float(chunk), Value::FloatHistogram(h)) => {
+            let before = match &previous {
+                Some(OpenHistogram::Float(before)) => Some(before),
+                _ => None,
+            };
+            match chunk.append(before, 0, t_ms, h) {
+                Ok(Appended::Next(next)) => Ok(Some(OpenHistogram::Float(*next))),
+                Ok(_) => Ok(None),
+                Err(error) => Err(invalid(error)),
+            }
+        }
+        _ => Ok(None),
+    };
+    match next {
+        Ok(None) => Ok(outcome),
+        Ok(Some(next)) => {
+            let before = std::mem::replace(open, next);
+            let range = (*min_ms, before.last_t_ms());
+            (*min_ms, *predicted) = (t_ms, false);
+            series.next_at_ms = range_end(t_ms, policy.range_ms);
+            let byte = before.encoding().byte();
+            let id = u64::from(series.id);
+            let reference = policy.files.write(id, range, byte, false, before.bytes());
+            push_full(slab, series, reference);
+            Ok(Outcome::NewChunk)
+        }
+        Err(error) => {
+            if open.samples() == 0 {
+                series.extra_mut().histogram = None;
+            }
+            Err(error)
+        }
+    }
+}
