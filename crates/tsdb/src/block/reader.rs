@@ -196,6 +196,32 @@ impl Block {
         })
     }
 
+    /// As [`Block::live_chunks`], for a pair of times.
+    pub(crate) fn live_chunks_of(
+        chunks: &[ChunkMeta],
+        deleted: &[Interval],
+        (min_ms, max_ms): (i64, i64),
+    ) -> impl Iterator<Item = ChunkMeta> {
+        Block::live_chunks(chunks, deleted, min_ms, max_ms)
+    }
+
+    /// All label names and values that the index knows, sorted.
+    ///
+    /// # Errors
+    /// A damaged index; each text may be one.
+    pub fn symbols(&self) -> Result<Box<dyn Iterator<Item = Result<&str, Error>> + '_>, Error> {
+        let path = self.dir.join(index::FILE_NAME);
+        let named = move |error| Error::format(&path)(error);
+        if self.index.version() == 1 {
+            // Version 1 promises no order.
+            let all: Result<std::collections::BTreeSet<&str>, _> = self.index.symbols().collect();
+            return Ok(Box::new(all.map_err(named)?.into_iter().map(Ok)));
+        }
+        Ok(Box::new(
+            self.index.symbols().map(move |text| text.map_err(&named)),
+        ))
+    }
+
     /// Encoding and payload of a chunk.
     ///
     /// # Errors

@@ -1,0 +1,190 @@
+//! Blocks compacted and read back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{Labels, Matcher};
+use storage::{Columns, Querier as _, SelectHints};
+use tsdb_format::Ulid;
+use tsdb_format::meta::{BlockMeta, Compaction};
+
+use super::*;
+use crate::block::encode::{Sample, Value, encode_samples};
+use crate::block::{Block, BlockQuerier, write_block};
+use crate::fs::RealFs;
+
+type Series = BTreeMap<Labels, Vec<(i64, f64)>>;
+
+fn series(name: &str, samples: impl IntoIterator<Item = (i64, f64)>) -> (Labels, Vec<(i64, f64)>) {
+    let labels = Labels::from_pairs([("__name__", name)]);
+    (labels, samples.into_iter().collect())
+}
+
+fn write(dir: &Path, name: u128, range: (i64, i64), content: Series) -> Arc<Block> {
+    let ulid = Ulid(name);
+    let symbols: std::collections::BTreeSet<String> = content
+        .keys()
+        .flat_map(|labels| labels.iter().flat_map(|(n, v)| [n, v]))
+        .map(str::to_owned)
+        .collect();
+    let meta = BlockMeta {
+        ulid,
+        min_time: range.0,
+        max_time: range.1,
+        compaction: Compaction {
+            level: 1,
+            sources: vec![ulid],
+            ..Compaction::default()
+        },
+        ..BlockMeta::default()
+    };
+    let series = content.into_iter().map(|(labels, samples)| {
+        let samples: Vec<_> = samples
+            .into_iter()
+            .map(|(t_ms, v)| Sample {
+                t_ms,
+                start_ms: 0,
+                value: Value::Float(v),
+            })
+            .collect();
+        Ok((labels, encode_samples(&samples).unwrap()))
+    });
+    write_block(&RealFs, dir, meta, symbols, series)
+        .unwrap()
+        .unwrap();
+    open(dir, ulid)
+}
+
+fn open(dir: &Path, ulid: Ulid) -> Arc<Block> {
+    Arc::new(Block::open(Arc::new(RealFs), &dir.join(ulid.to_string())).unwrap())
+}
+
+fn read(block: &Arc<Block>) -> Series {
+    let querier = BlockQuerier::new(Arc::clone(block), i64::MIN, i64::MAX);
+    let set = querier.select(true, &SelectHints::default(), &[]).unwrap();
+    set.series
+        .iter()
+        .map(|series| {
+            let mut columns = Columns::default();
+            series.decode(i64::MIN, i64::MAX, &mut columns).unwrap();
+            let samples = columns.float_ms.into_iter().zip(columns.floats).collect();
+            (series.labels().clone(), samples)
+        })
+        .collect()
+}
+
+fn compact(dir: &Path, name: u128, blocks: &[Arc<Block>]) -> Merged {
+    let metas: Vec<_> = blocks.iter().map(|block| block.meta()).collect();
+    let meta = compacted_meta(Ulid(name), &metas);
+    compact_blocks(&RealFs, dir, meta, blocks, &|| false).unwrap()
+}
+
+#[test]
+fn neighbours_keep_their_chunks() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = write(
+        dir.path(),
+        1,
+        (0, 1000),
+        [
+            series("a", (0..200).map(|t| (t, t as f64))),
+            series("b", [(5, 1.0)]),
+        ]
+        .into(),
+    );
+    let b = write(
+        dir.path(),
+        2,
+        (1000, 2000),
+        [
+            series("a", (1000..1100).map(|t| (t, t as f64))),
+            series("c", [(1005, 1.0)]),
+        ]
+        .into(),
+    );
+    let Merged::Block(meta) = compact(dir.path(), 3, &[a, b]) else {
+        panic!("there are samples");
+    };
+    assert_eq!((meta.min_time, meta.max_time), (0, 2000));
+    assert_eq!(meta.compaction.level, 2);
+    assert_eq!(meta.stats.num_series, 3);
+    assert_eq!(meta.stats.num_chunks, 5);
+    assert_eq!(meta.stats.num_samples, 302);
+    let all = read(&open(dir.path(), meta.ulid));
+    let times: Vec<_> = (0..200).chain(1000..1100).map(|t| (t, t as f64)).collect();
+    assert_eq!(all[&series("a", []).0], times);
+}
+
+#[test]
+fn overlapping_blocks_are_merged_sample_by_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocks = [
+        write(
+            dir.path(),
+            1,
+            (0, 1000),
+            [series("a", (0..300).map(|t| (t * 3, 1.0)))].into(),
+        ),
+        write(
+            dir.path(),
+            2,
+            (0, 1000),
+            [series("a", (0..300).map(|t| (t * 3 + t % 2, 2.0)))].into(),
+        ),
+    ];
+    let Merged::Block(meta) = compact(dir.path(), 3, &blocks) else {
+        panic!("there are samples");
+    };
+    assert_eq!(meta.stats.num_samples, 450);
+    assert_eq!(meta.stats.num_chunks, 5);
+    let all = read(&open(dir.path(), meta.ulid));
+    let samples = &all[&series("a", []).0];
+    assert_eq!(samples.len(), 450);
+    assert!(samples.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    // Of samples of one time the earlier block's stays.
+    assert!(samples.iter().all(|(t, v)| (*v == 1.0) == (t % 3 == 0)));
+}
+
+#[test]
+fn deleted_samples_are_gone_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let block = write(
+        dir.path(),
+        1,
+        (0, 1000),
+        [
+            series("a", (0..300).map(|t| (t, 1.0))),
+            series("b", (0..10).map(|t| (t, 1.0))),
+        ]
+        .into(),
+    );
+    block
+        .delete(100, 110, &[Matcher::equal("__name__", "a")])
+        .unwrap();
+    block
+        .delete(0, 1000, &[Matcher::equal("__name__", "b")])
+        .unwrap();
+    let Merged::Block(meta) = compact(dir.path(), 2, std::slice::from_ref(&block)) else {
+        panic!("there are samples");
+    };
+    assert_eq!(meta.stats.num_samples, 289);
+    assert_eq!(meta.stats.num_series, 1);
+    let merged = open(dir.path(), meta.ulid);
+    assert!(merged.tombstones().is_empty());
+    assert_eq!(read(&merged), read(&block));
+    block.delete(0, 1000, &[]).unwrap();
+    assert_eq!(compact(dir.path(), 3, &[block]), Merged::Empty);
+    assert!(!dir.path().join(Ulid(3).to_string()).exists());
+}
+
+#[test]
+fn a_canceled_compaction_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let many = (0..3000).map(|i| series(&format!("m{i:05}"), [(1, 1.0)]));
+    let block = write(dir.path(), 1, (0, 10), many.collect());
+    let meta = compacted_meta(Ulid(2), &[block.meta()]);
+    let result = compact_blocks(&RealFs, dir.path(), meta, &[block], &|| true);
+    assert!(matches!(result, Err(crate::Error::Closed)));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
