@@ -4,8 +4,9 @@
 //! Each kind of database has its own way in: [`blocks`] opens block folders; [`head`] starts a
 //! database, which replays its logs.
 
-#[path = "databases_blocks.rs"]
+#[path = "databases/blocks.rs"]
 mod blocks;
+#[path = "databases/expected.rs"]
 mod expected;
 
 use std::path::{Path, PathBuf};
