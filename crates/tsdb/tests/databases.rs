@@ -1,8 +1,7 @@
 //! `conformance/tsdb/databases.json` and `repair-index-version`: data folders that Prometheus wrote,
 //! opened and read back sample by sample.
 //!
-//! Each kind of database has its own way in: [`blocks`] opens block folders; [`head`] starts a
-//! database, which replays its logs.
+//! Block folders are opened as such ([`blocks`]).
 
 #[path = "databases/blocks.rs"]
 mod blocks;
