@@ -96,6 +96,15 @@ impl Dispatcher {
         }
     }
 
+    /// Starts over with another tree. Flushes of the old one may still be reported as finished;
+    /// they concern nobody any more, as ids of groups are not used again.
+    pub fn rebuild(&mut self, tree: Arc<Tree>) {
+        self.tree = tree;
+        self.groups.clear();
+        self.by_labels.clear();
+        self.timers.clear();
+    }
+
     /// The routing tree.
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree

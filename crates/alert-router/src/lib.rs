@@ -7,14 +7,19 @@
 //! Shell: [`store`], [`notify`].
 
 pub mod alert;
+pub mod clock;
 pub mod config;
+pub mod engine;
 pub mod group;
 pub mod inhibit;
+pub mod intake;
 pub mod matcher;
+pub mod metrics;
 pub mod moment;
 pub mod nflog;
 pub mod notify;
 pub mod route;
+pub mod router;
 pub mod silence;
 pub mod store;
 pub mod time_interval;

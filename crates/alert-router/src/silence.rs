@@ -236,6 +236,12 @@ impl Silences {
         self.by_id.insert(silence.id.clone(), silence);
     }
 
+    /// Forgets a silence.
+    pub fn remove(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.changes.retain(|(_, known)| known != id);
+    }
+
     /// Forgets silences that ended longer ago than the retention; answers how many.
     pub fn remove_expired(&mut self, retention: Duration, now: Timestamp) -> usize {
         let before = self.by_id.len();

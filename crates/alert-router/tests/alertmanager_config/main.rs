@@ -1,4 +1,6 @@
-//! Conformance set `alertmanager-config`, without its timelines (those are in `scenarios.rs`).
+//! Conformance set `alertmanager-config`.
+
+mod scenarios;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         routing(dir, &mut cases);
         inhibition(dir, &mut cases);
         fingerprints(dir, &mut cases);
+        scenarios::cases(dir, &mut cases);
         cases
     })
 }
