@@ -18,10 +18,11 @@ struct Classic {
     sum: f64,
 }
 
+/// A series of native histograms with their times.
+type NativeSeries = (Labels, Vec<(i64, FloatHistogram)>);
+
 /// The native histograms, with their times, of the classic ones among the series.
-pub(super) fn convert(
-    series: &[(Labels, Vec<Sample>)],
-) -> Result<Vec<(Labels, Vec<(i64, FloatHistogram)>)>, String> {
+pub(super) fn convert(series: &[(Labels, Vec<Sample>)]) -> Result<Vec<NativeSeries>, String> {
     let mut found: BTreeMap<Labels, BTreeMap<i64, Classic>> = BTreeMap::new();
     for (labels, samples) in series {
         let name = labels.metric_name();
