@@ -9,7 +9,7 @@ mod eval;
 use std::cell::Cell;
 
 use crate::html::Escaper;
-use crate::parse::{Branch, Expr, Node, Pipe, Tree};
+use crate::parse::{Branch, Command, Expr, Node, Pipe, Tree};
 use crate::{Error, Functions, Limits, MissingKey, Options, Set, Value};
 
 /// How deep templates, control structures and pipelines may be inside of each other. Go allows
@@ -100,6 +100,8 @@ struct Output {
 enum At<'e> {
     Action(usize, &'e Pipe),
     Pipe(&'e Pipe),
+    /// Where it begins, and all of it.
+    Command(usize, &'e Command),
     Expr(&'e Expr),
     Template(usize, &'e str, Option<&'e Pipe>),
 }
@@ -166,6 +168,7 @@ impl<'r, 'e> State<'r, 'e> {
         let (pos, context) = match at {
             At::Action(pos, pipe) => (pos, format!("{{{{{pipe}}}}}")),
             At::Pipe(pipe) => (pipe.pos, pipe.to_string()),
+            At::Command(pos, command) => (pos, command.to_string()),
             At::Expr(expr) => match &expr.kind {
                 // As a node of its own a pipeline has no parentheses.
                 crate::parse::ExprKind::Pipe(pipe) => (expr.pos, pipe.to_string()),

@@ -1,1 +1,3 @@
-//! Rule files, group evaluation, alert state.
+//! Rule files, group evaluation, alert state, and the templates of alerts ([`template`]).
+
+pub mod template;

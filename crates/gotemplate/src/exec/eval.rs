@@ -41,7 +41,11 @@ impl<'r, 'e> State<'r, 'e> {
             ExprKind::Field(_) | ExprKind::Variable(_) | ExprKind::Chain(..) => {
                 self.operand(dot, first, args, last)
             }
-            ExprKind::Function(name) => self.function(dot, name, first, args, last),
+            ExprKind::Function(name) => {
+                self.at = Some(At::Expr(first));
+                let site = At::Command(first.pos, command);
+                self.function(dot, name, site, args, last)
+            }
             ExprKind::Pipe(pipe) => {
                 self.no_arguments(first, args, &last)?;
                 self.pipeline(dot, pipe)
@@ -143,7 +147,7 @@ impl<'r, 'e> State<'r, 'e> {
             }
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
-                    return self.call(dot, &method, expr, name, args, last);
+                    return self.call(dot, &method, At::Expr(expr), name, args, last);
                 }
                 if let Some(value) = object.field(name) {
                     if has_args {
@@ -179,11 +183,10 @@ impl<'r, 'e> State<'r, 'e> {
         &mut self,
         dot: &Value,
         name: &str,
-        expr: &'e Expr,
+        site: At<'e>,
         args: &'e [Expr],
         last: Option<Value>,
     ) -> Result<Value, Error> {
-        self.at = Some(At::Expr(expr));
         let Some((function, builtin)) = self.run.functions.get(name) else {
             let name = golang::strconv::quote(name);
             return self.error(format!("{name} is not a defined function"));
@@ -192,9 +195,9 @@ impl<'r, 'e> State<'r, 'e> {
             return self.and_or(dot, name, function, args, last);
         }
         if builtin && name == "call" {
-            return self.call_value(dot, function, expr, args, last);
+            return self.call_value(dot, function, site, args, last);
         }
-        self.call(dot, function, expr, name, args, last)
+        self.call(dot, function, site, name, args, last)
     }
 
     fn check_count(
@@ -237,7 +240,7 @@ impl<'r, 'e> State<'r, 'e> {
         Ok(last.unwrap_or(value))
     }
 
-    /// The arguments, evaluated and checked; false in the second place never happens.
+    /// The arguments, evaluated and checked.
     fn arguments(
         &mut self,
         dot: &Value,
@@ -266,26 +269,16 @@ impl<'r, 'e> State<'r, 'e> {
         &mut self,
         dot: &Value,
         function: &Function<'_>,
-        expr: &'e Expr,
+        site: At<'e>,
         name: &str,
         args: &'e [Expr],
         last: Option<Value>,
     ) -> Result<Value, Error> {
         let values = self.arguments(dot, function, name, args, last)?;
-        self.invoke(function, expr, name, &values)
-    }
-
-    fn invoke(
-        &mut self,
-        function: &Function<'_>,
-        expr: &'e Expr,
-        name: &str,
-        values: &[Value],
-    ) -> Result<Value, Error> {
         self.run.step()?;
         let scope = Scope { run: self.run };
-        (function.call)(&scope, values).or_else(|message| {
-            self.at = Some(At::Expr(expr));
+        (function.call)(&scope, &values).or_else(|message| {
+            self.at = Some(site);
             self.error(format!("error calling {name}: {message}"))
         })
     }
@@ -295,7 +288,7 @@ impl<'r, 'e> State<'r, 'e> {
         &mut self,
         dot: &Value,
         function: &Function<'_>,
-        expr: &'e Expr,
+        site: At<'e>,
         args: &'e [Expr],
         last: Option<Value>,
     ) -> Result<Value, Error> {
@@ -317,7 +310,7 @@ impl<'r, 'e> State<'r, 'e> {
             )),
         };
         result.or_else(|message| {
-            self.at = Some(At::Expr(expr));
+            self.at = Some(site);
             self.error(format!("error calling call: {message}"))
         })
     }
@@ -356,7 +349,7 @@ impl<'r, 'e> State<'r, 'e> {
                 self.operand(dot, expr, &[], None)?
             }
             ExprKind::Pipe(pipe) => self.pipeline(dot, pipe)?,
-            ExprKind::Function(name) => self.function(dot, name, expr, &[], None)?,
+            ExprKind::Function(name) => self.function(dot, name, At::Expr(expr), &[], None)?,
             ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::String { .. } => {
                 return match param {
                     Param::Any => self.literal(expr),

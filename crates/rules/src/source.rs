@@ -1,0 +1,53 @@
+//! What rules need of the outside: answers to queries.
+
+use std::sync::Arc;
+
+use model::{FloatHistogram, Labels};
+
+/// A value of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// A sample of an answer, or of a rule's output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub labels: Labels,
+    pub t_ms: i64,
+    pub value: SampleValue,
+}
+
+impl Sample {
+    /// A float sample.
+    pub fn float(labels: Labels, t_ms: i64, v: f64) -> Sample {
+        Sample { labels, t_ms, value: SampleValue::Float(v) }
+    }
+
+    /// The float value; that of a histogram is 0, as upstream's alerts show it.
+    pub fn as_float(&self) -> f64 {
+        match self.value {
+            SampleValue::Float(v) => v,
+            SampleValue::Histogram(_) => 0.0,
+        }
+    }
+}
+
+/// Answers queries; called from several threads at once.
+pub trait QuerySource: Sync {
+    /// The answer to `query` at `t_ms`: a vector, or a scalar as one sample without labels.
+    ///
+    /// # Errors
+    /// Text for the rule's `lastError`.
+    fn instant(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String>;
+}
+
+impl<F> QuerySource for F
+where
+    F: Fn(&str, i64) -> Result<Vec<Sample>, String> + Sync,
+{
+    fn instant(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
+        self(query, t_ms)
+    }
+}
