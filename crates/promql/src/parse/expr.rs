@@ -81,7 +81,8 @@ impl Parser<'_> {
                     Kind::GroupLeft => Cardinality::ManyToOne,
                     _ => Cardinality::OneToMany,
                 };
-                if self.peek() == Kind::LeftParen {
+                // The labels may be left out, but only before something that can go on.
+                if self.peek() == Kind::LeftParen || !self.starts_expr() {
                     matching.include = self.grouping_labels()?;
                 }
             }
@@ -140,11 +141,6 @@ impl Parser<'_> {
 
     /// An operand with its modifiers, or with a sign.
     fn operand(&mut self) -> Parsed<Expr> {
-        if let Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) = self.peek() {
-            let sign = self.advance();
-            let operand = self.expr(UNARY_OPERAND)?;
-            return Ok(self.signed(op, sign, operand));
-        }
         let primary = self.primary()?;
         self.modifiers(primary)
     }
@@ -186,6 +182,12 @@ impl Parser<'_> {
                         bytes,
                         pos: token.pos(),
                     }));
+                }
+                Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
+                    let sign = self.advance();
+                    // Signs bind more weakly than modifiers: none are left behind the operand.
+                    let operand = self.expr(UNARY_OPERAND)?;
+                    return Ok(self.signed(op, sign, operand));
                 }
                 Kind::LeftParen => return self.paren(),
                 Kind::LeftBrace => {

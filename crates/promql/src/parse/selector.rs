@@ -98,9 +98,19 @@ impl Parser<'_> {
             Some(name) => name.as_str(),
             None => self.text(label),
         };
-        match Matcher::new(kind, name, value) {
+        let is_regexp = matches!(kind, MatchKind::Regexp | MatchKind::NotRegexp);
+        let matcher = if is_regexp && closes_more_than_it_opens(&value) {
+            // `a)|(b` is no pattern, though it becomes one between the anchors' parentheses.
+            golang::regexp::Regexp::new(&value)
+                .and_then(|_| Matcher::new(kind, name, value.as_str()))
+        } else {
+            Matcher::new(kind, name, value.as_str())
+        };
+        match matcher {
             Ok(matcher) => Ok(Some(matcher)),
             Err(error) => {
+                // The message is about the pattern as written, without the anchors around it.
+                let error = golang::regexp::Regexp::new(&value).err().unwrap_or(error);
                 self.error(label.pos().to(value_token.pos()), error.to_string());
                 Ok(None)
             }
@@ -287,6 +297,27 @@ impl Parser<'_> {
     }
 }
 
+/// Whether some closing parenthesis of a pattern has no opening one before it. Character classes
+/// are not looked into: a wrong yes costs a second compilation only.
+fn closes_more_than_it_opens(pattern: &str) -> bool {
+    let mut depth = 0i32;
+    let mut bytes = pattern.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        if depth < 0 {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether a token can be a metric name: identifiers, and the keywords that may be names too.
 pub(super) fn is_metric_identifier(kind: Kind) -> bool {
     matches!(
@@ -312,9 +343,10 @@ pub(super) fn is_metric_identifier(kind: Kind) -> bool {
     )
 }
 
-/// Whether a token can be a label name in `by (...)`: more keywords than metric names.
+/// Whether a token can be a label name in `by (...)`: more keywords than metric names, except that
+/// upstream forgot `without`.
 fn is_label_word(kind: Kind) -> bool {
-    is_metric_identifier(kind)
+    (is_metric_identifier(kind) && kind != Kind::Without)
         || matches!(
             kind,
             Kind::Bool

@@ -39,6 +39,12 @@ impl Parser<'_> {
     pub(super) fn series_description(&mut self) -> Parsed<(Labels, Vec<SequenceValue>)> {
         let labels = self.metric()?;
         let mut values = Vec::new();
+        while !matches!(self.peek(), Kind::Space | Kind::Eof | Kind::End) {
+            if let Err(stop) = self.syntax_error() {
+                self.recover(stop, "series values", "")?;
+                break;
+            }
+        }
         while self.peek() == Kind::Space {
             self.advance();
             if !self.starts_item() {
