@@ -1,12 +1,14 @@
 //! `conformance/tsdb/databases.json` and `repair-index-version`: data folders that Prometheus wrote,
 //! opened and read back sample by sample.
 //!
-//! Block folders are opened as such ([`blocks`]).
+//! Block folders are opened as such ([`blocks`]), and every folder as a database ([`open`]).
 
 #[path = "databases/blocks.rs"]
 mod blocks;
 #[path = "databases/expected.rs"]
 mod expected;
+#[path = "databases/open.rs"]
+mod open;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +27,10 @@ fn main() -> ExitCode {
             let from = dir.join("databases").join(&name);
             let expected = dir.join("databases").join(format!("{name}.expected.json"));
             let label = format!("databases/{name}");
-            let case = case.clone();
+            let (case, whole, folder) = (case.clone(), case.clone(), dir.to_owned());
+            cases.push(Case::new(format!("{label}/open"), move || {
+                open::database(&folder, &name, &whole)
+            }));
             match case["kind"].as_str() {
                 Some("block") => cases.push(Case::new(label, move || {
                     blocks::read(&from, &expected, case["ulid"].as_str())

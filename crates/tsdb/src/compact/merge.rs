@@ -70,7 +70,7 @@ pub fn compact_blocks(
     let mut count = 0u32;
     while let Some(Head { labels, number }) = heads.pop() {
         count = count.wrapping_add(1);
-        if count % 1024 == 0 && canceled() {
+        if count.is_multiple_of(1024) && canceled() {
             return Err(Error::Closed);
         }
         group.clear();
@@ -289,8 +289,10 @@ fn merge_samples(run: &[Piece<'_>]) -> Result<Vec<Sample>, Error> {
 
 /// The symbols of all blocks, sorted, each once.
 struct MergedSymbols<'a> {
-    sources: Vec<Peekable<Box<dyn Iterator<Item = Result<&'a str, Error>> + 'a>>>,
+    sources: Vec<Peekable<Texts<'a>>>,
 }
+
+type Texts<'a> = Box<dyn Iterator<Item = Result<&'a str, Error>> + 'a>;
 
 impl<'a> MergedSymbols<'a> {
     fn new(blocks: &'a [Arc<Block>]) -> Result<MergedSymbols<'a>, Error> {

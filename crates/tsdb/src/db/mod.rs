@@ -1,25 +1,27 @@
 //! The database: head and blocks behind one door.
 
+mod cut;
+mod maintain;
+mod metrics;
 mod options;
+mod store;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use model::{Exemplar, Labels, Matcher, Metadata};
+use parking_lot::Mutex;
 use storage::{Appendable, Appender, Querier, Queryable, StorageError};
 
 pub use options::{Clock, DEFAULT_BLOCK_DURATION_MS, DEFAULT_RETENTION_MS, Options, Retention};
 
+pub use crate::head::Progress;
 use crate::Error;
-
-/// How far the start has come: `status/walreplay` and `/-/ready`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReplayStatus {
-    /// First and last segment of the log, and the one being read.
-    pub min: u64,
-    pub max: u64,
-    pub current: u64,
-    pub done: bool,
-}
+use crate::head::{Head, HeadAppender};
+use store::Store;
 
 /// A name and how often it occurs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,19 +69,50 @@ pub struct SeriesExemplars {
 
 /// A database: one folder in Prometheus' format. All methods may be called from any thread.
 pub struct Db {
-    options: Options,
+    store: Arc<Store>,
+    /// The thread that calls [`Db::tick`], and what stops it.
+    thread: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
 }
+
+/// How often the database looks after itself.
+const TICK: Duration = Duration::from_secs(15);
 
 impl Db {
     /// Opens the folder: takes its lock, loads its blocks, replays its logs.
     ///
     /// # Errors
-    /// A folder that is locked, or cannot be read or written; damage is repaired and logged.
+    /// A folder that is locked, or cannot be read or written; damaged logs are repaired and
+    /// reported, a damaged block is an error.
     pub fn open(options: Options) -> Result<Db, Error> {
-        Err(Error::Invalid(format!(
-            "{}: not assembled",
-            options.dir.display()
-        )))
+        Db::open_with_progress(options, &Progress::default())
+    }
+
+    /// [`Db::open`] that tells another thread how far it has come.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Db, Error> {
+        let background = options.background;
+        let store = Arc::new(Store::open(options, progress)?);
+        let db = Db {
+            store: Arc::clone(&store),
+            thread: Mutex::new(None),
+        };
+        if background {
+            let (stop, stopped) = bounded(1);
+            let handle = std::thread::Builder::new()
+                .name("tsdb".to_owned())
+                .spawn(move || {
+                    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
+                        if let Err(error) = store.tick((store.options.clock)()) {
+                            tracing::error!(%error, "compaction failed");
+                        }
+                    }
+                })
+                .map_err(Error::io(&db.store.options.dir))?;
+            *db.thread.lock() = Some((stop, handle));
+        }
+        Ok(db)
     }
 
     /// Stops the thread, writes out what is buffered and gives the lock back. Appends and queries
@@ -88,65 +121,106 @@ impl Db {
     /// # Errors
     /// The first thing that could not be written; nothing acknowledged is lost by it.
     pub fn close(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.store.begin_close();
+        if let Some((stop, handle)) = self.thread.lock().take() {
+            drop(stop);
+            // A panic there was reported there.
+            let _ = handle.join();
+        }
+        self.store.close()
     }
 
-    /// Does what is due at `now_ms`: cuts blocks, compacts, applies the retention, flushes.
+    /// Does what is due at `now_ms`: writes out chunks, cuts blocks, compacts, drops old blocks.
     ///
     /// # Errors
     /// The first step that failed; the next call tries again.
-    pub fn tick(&self, _now_ms: i64) -> Result<(), Error> {
-        Err(Error::Closed)
+    pub fn tick(&self, now_ms: i64) -> Result<(), Error> {
+        self.store.tick(now_ms)
     }
 
     /// The options it was opened with.
     pub fn options(&self) -> &Options {
-        &self.options
+        &self.store.options
+    }
+
+    /// Where the write-ahead log is, for [`LiveReader`](crate::wal::LiveReader), with its current
+    /// segment.
+    pub fn wal(&self) -> (PathBuf, u64) {
+        let dir = Head::wal_dir(&self.store.options.dir);
+        (dir, self.store.head.wal_position().0)
     }
 
     /// Statistics with at most `limit` entries a list.
-    pub fn head_stats(&self, _limit: usize) -> HeadStats {
-        HeadStats::default()
+    pub fn head_stats(&self, limit: usize) -> HeadStats {
+        self.store.head.stats(limit)
     }
 
     /// The blocks on disk, oldest first.
     pub fn blocks(&self) -> Vec<BlockInfo> {
-        Vec::new()
-    }
-
-    /// How far the replay has come.
-    pub fn replay_status(&self) -> ReplayStatus {
-        ReplayStatus::default()
+        let blocks = self.store.blocks.read();
+        blocks
+            .iter()
+            .map(|block| {
+                let (min_ms, max_ms) = block.range();
+                BlockInfo {
+                    ulid: block.ulid().to_string(),
+                    min_ms,
+                    max_ms,
+                    dir: block.dir().to_owned(),
+                    bytes: block.size_bytes(),
+                }
+            })
+            .collect()
     }
 
     /// The oldest timestamp there is, [`i64::MAX`] without samples.
     pub fn start_time_ms(&self) -> i64 {
-        i64::MAX
+        let blocks = self.store.blocks.read();
+        let oldest = blocks.iter().map(|block| block.range().0).min();
+        let head = self.store.head.all_times().0;
+        oldest.map_or(head, |oldest| oldest.min(head))
+    }
+
+    /// First and last time of the head's samples; [`i64::MAX`] and [`i64::MIN`] without samples.
+    pub fn head_times_ms(&self) -> (i64, i64) {
+        self.store.head.all_times()
+    }
+
+    /// Bytes of everything on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.store.disk_bytes()
     }
 
     /// Changes the out-of-order window (configuration reload).
-    pub fn set_out_of_order_window_ms(&self, _window_ms: i64) {}
+    pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
+        self.store.head.set_out_of_order_window_ms(window_ms);
+    }
 
     /// Changes how many exemplars are kept (configuration reload).
-    pub fn set_max_exemplars(&self, _count: usize) {}
+    pub fn set_max_exemplars(&self, count: usize) {
+        self.store.head.set_max_exemplars(count);
+    }
 
     /// Changes the retention (configuration reload).
-    pub fn set_retention(&self, _retention: Retention) {}
+    pub fn set_retention(&self, retention: Retention) {
+        self.store.set_retention(retention);
+    }
 
     /// The exemplars between two timestamps (inclusive) of the series that satisfy one of the
     /// matcher lists, by series, oldest first.
     pub fn exemplars(
         &self,
-        _min_ms: i64,
-        _max_ms: i64,
-        _matchers: &[Vec<Matcher>],
+        min_ms: i64,
+        max_ms: i64,
+        matchers: &[Vec<Matcher>],
     ) -> Vec<SeriesExemplars> {
-        Vec::new()
+        let ring = self.store.head.exemplars().lock();
+        ring.select(min_ms, max_ms, matchers)
     }
 
     /// The metadata that was last noted for a series of the head.
-    pub fn metadata(&self, _labels: &Labels) -> Option<Metadata> {
-        None
+    pub fn metadata(&self, labels: &Labels) -> Option<Metadata> {
+        self.store.head.metadata(labels)
     }
 
     /// Marks the samples between two timestamps (inclusive) of the matching series as deleted.
@@ -155,11 +229,11 @@ impl Db {
     /// A log or tombstone file that cannot be written.
     pub fn delete_series(
         &self,
-        _min_ms: i64,
-        _max_ms: i64,
-        _matchers: &[Matcher],
+        min_ms: i64,
+        max_ms: i64,
+        matchers: &[Matcher],
     ) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.store.delete(min_ms, max_ms, matchers)
     }
 
     /// Rewrites the blocks that have tombstones without what they cover.
@@ -167,100 +241,51 @@ impl Db {
     /// # Errors
     /// A block that cannot be rewritten.
     pub fn clean_tombstones(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.store.clean_tombstones()
     }
 
-    /// Links all blocks into `dir`, which must not exist, and with `with_head` writes the head there
-    /// as a block.
+    /// Links all blocks into `dir`, which is created, and with `with_head` writes the head there as
+    /// a block.
     ///
     /// # Errors
     /// A file that cannot be linked or written.
-    pub fn snapshot(&self, _dir: &Path, _with_head: bool) -> Result<(), Error> {
-        Err(Error::Closed)
+    pub fn snapshot(&self, dir: &Path, with_head: bool) -> Result<(), Error> {
+        self.store.snapshot(dir, with_head)
     }
 
-    /// Compacts what can be compacted, now.
+    /// Cuts blocks and compacts what can be compacted, now.
     ///
     /// # Errors
     /// The first step that failed.
     pub fn compact(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.store.compact()
+    }
+
+    /// A new batch, of its own type.
+    pub fn head_appender(&self) -> HeadAppender {
+        self.store.head.appender()
+    }
+}
+
+impl Drop for Db {
+    /// As if the process had died, except that the thread stops: nothing is written out.
+    fn drop(&mut self) {
+        self.store.begin_close();
+        if let Some((stop, handle)) = self.thread.lock().take() {
+            drop(stop);
+            let _ = handle.join();
+        }
     }
 }
 
 impl Queryable for Db {
-    fn querier(&self, _min_ms: i64, _max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
-        Err(StorageError::Other("not assembled".to_owned()))
+    fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
+        self.store.querier(min_ms, max_ms)
     }
 }
 
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender> {
-        Box::new(crate::db::closed::Closed)
-    }
-}
-
-mod closed {
-    use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
-    use storage::{AppendError, Appender, SeriesRef};
-
-    /// The appender of a closed database.
-    pub struct Closed;
-
-    fn closed() -> AppendError {
-        AppendError::Unavailable("the database is closed".to_owned())
-    }
-
-    impl Appender for Closed {
-        fn append(
-            &mut self,
-            _: SeriesRef,
-            _: &Labels,
-            _: i64,
-            _: i64,
-            _: f64,
-        ) -> Result<SeriesRef, AppendError> {
-            Err(closed())
-        }
-        fn append_histogram(
-            &mut self,
-            _: SeriesRef,
-            _: &Labels,
-            _: i64,
-            _: i64,
-            _: &Histogram,
-        ) -> Result<SeriesRef, AppendError> {
-            Err(closed())
-        }
-        fn append_float_histogram(
-            &mut self,
-            _: SeriesRef,
-            _: &Labels,
-            _: i64,
-            _: i64,
-            _: &FloatHistogram,
-        ) -> Result<SeriesRef, AppendError> {
-            Err(closed())
-        }
-        fn append_exemplar(
-            &mut self,
-            _: SeriesRef,
-            _: &Labels,
-            _: &Exemplar,
-        ) -> Result<SeriesRef, AppendError> {
-            Err(closed())
-        }
-        fn update_metadata(
-            &mut self,
-            _: SeriesRef,
-            _: &Labels,
-            _: &Metadata,
-        ) -> Result<SeriesRef, AppendError> {
-            Err(closed())
-        }
-        fn commit(self: Box<Self>) -> Result<(), AppendError> {
-            Err(closed())
-        }
-        fn rollback(self: Box<Self>) {}
+        Box::new(self.store.head.appender())
     }
 }

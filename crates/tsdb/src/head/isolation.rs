@@ -52,6 +52,12 @@ impl Isolation {
         }
     }
 
+    /// Runs something while no commit is being applied.
+    pub fn alone<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _alone = self.gate.write();
+        run()
+    }
+
     /// Begins to read the given time range.
     pub fn read(self: &Arc<Self>, min_ms: i64, max_ms: i64) -> Reader {
         let _alone = self.gate.write();

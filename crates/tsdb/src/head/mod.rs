@@ -72,6 +72,13 @@ struct LateLog {
     pending: Vec<Vec<u8>>,
 }
 
+/// Bounds of samples, in order and late.
+#[derive(Default)]
+struct Recent {
+    min_ms: Option<i64>,
+    late: Option<(i64, i64)>,
+}
+
 /// The head; see the module.
 pub struct Head {
     options: HeadOptions,
@@ -90,6 +97,8 @@ pub struct Head {
     min_valid_ms: AtomicI64,
     late_min_ms: AtomicI64,
     late_max_ms: AtomicI64,
+    /// The bounds of what has been applied since the collection at work began.
+    recent: Mutex<Recent>,
     window_ms: AtomicI64,
     /// Series that are gone but whose samples are still in the log: the last segment that may have
     /// some, by reference as the log has it.
@@ -237,11 +246,16 @@ impl Head {
     fn widen(&self, min_ms: i64, max_ms: i64) {
         self.times.min_ms.fetch_min(min_ms, Ordering::AcqRel);
         self.times.max_ms.fetch_max(max_ms, Ordering::AcqRel);
+        let recent = &mut self.recent.lock().min_ms;
+        *recent = Some(recent.map_or(min_ms, |min| min.min(min_ms)));
     }
 
     fn widen_late(&self, min_ms: i64, max_ms: i64) {
         self.late_min_ms.fetch_min(min_ms, Ordering::AcqRel);
         self.late_max_ms.fetch_max(max_ms, Ordering::AcqRel);
+        let recent = &mut self.recent.lock().late;
+        let (min, max) = recent.unwrap_or((min_ms, max_ms));
+        *recent = Some((min.min(min_ms), max.max(max_ms)));
     }
 
     /// How many series there are.

@@ -26,7 +26,7 @@ use super::isolation::Isolation;
 use super::metrics::{HeadMetrics, Times};
 use super::out_of_order::{LateChunk, OwnedValue};
 use super::series::{ChunkPolicy, SHARDS, Value, shard_of};
-use super::{Head, HeadOptions, LateLog, shards};
+use super::{Head, HeadOptions, LateLog, Recent, shards};
 use crate::Error;
 use crate::wal::{
     Damage, Segment, Writer, checkpoints, read_segment, remove_temporary, repair, segments,
@@ -186,6 +186,7 @@ impl Head {
             min_valid_ms: AtomicI64::new(min_valid_ms),
             late_min_ms: AtomicI64::new(i64::MAX),
             late_max_ms: AtomicI64::new(i64::MIN),
+            recent: Mutex::new(Recent::default()),
             window_ms: AtomicI64::new(options.out_of_order_window_ms.max(0)),
             expiring: Mutex::new(HashMap::new()),
             aliases: RwLock::new(HashMap::new()),

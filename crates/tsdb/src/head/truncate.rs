@@ -8,7 +8,7 @@ use model::Matcher;
 use tsdb_format::wal::record::{self, RefTombstone};
 
 use super::series::{Shard, shard_of};
-use super::{Head, postings};
+use super::{Head, Recent, postings};
 use crate::Error;
 use crate::wal::{checkpoint, checkpoints, remove_before, segments};
 
@@ -25,6 +25,11 @@ impl Kept {
     fn file(&mut self, reference: u64) {
         let number = (reference >> 32) as u32;
         self.first_file = Some(self.first_file.map_or(number, |first| first.min(number)));
+    }
+
+    fn late(&mut self, min_ms: i64, max_ms: i64) {
+        let (min, max) = self.late.unwrap_or((min_ms, max_ms));
+        self.late = Some((min.min(min_ms), max.max(max_ms)));
     }
 
     fn time(&mut self, min_ms: i64) {
@@ -103,21 +108,28 @@ impl Head {
         let segment = self.wal_position().0;
         let first_new_file = self.files.current_number();
         let mut kept = Kept::default();
+        self.isolation.alone(|| *self.recent.lock() = Recent::default());
         for place in 0..self.shards.len() {
             let dead = self.collect_shard(place, min_ms, &mut kept);
             if !dead.is_empty() {
                 self.remove_series(place, dead, segment);
             }
         }
-        let (_, max) = self.times();
-        match kept.min_ms {
-            Some(min) => self.times.min_ms.store(min, Ordering::Release),
-            None if max != i64::MIN => self.times.min_ms.store(min_ms.min(max), Ordering::Release),
-            None => {}
-        }
-        let (late_min, late_max) = kept.late.unwrap_or((i64::MAX, i64::MIN));
-        self.late_min_ms.store(late_min, Ordering::Release);
-        self.late_max_ms.store(late_max, Ordering::Release);
+        // What came while the shards were looked through counts, too.
+        self.isolation.alone(|| {
+            let recent = self.recent.lock();
+            recent.min_ms.into_iter().for_each(|min| kept.time(min));
+            if let Some((min, max)) = recent.late {
+                kept.late(min, max);
+            }
+            let (_, max) = self.times();
+            let none = if max == i64::MIN { i64::MAX } else { min_ms.min(max) };
+            let min = kept.min_ms.unwrap_or(none);
+            self.times.min_ms.store(min, Ordering::Release);
+            let (late_min, late_max) = kept.late.unwrap_or((i64::MAX, i64::MIN));
+            self.late_min_ms.store(late_min, Ordering::Release);
+            self.late_max_ms.store(late_max, Ordering::Release);
+        });
         self.metrics.gc_seconds.observe_duration(start.elapsed());
         let first = kept.first_file.unwrap_or(first_new_file).min(first_new_file);
         let dir = self.options.dir.join("chunks_head");
@@ -145,8 +157,7 @@ impl Head {
                 extra.late.range()
             });
             if let Some((min, max)) = late {
-                let (a, b) = kept.late.unwrap_or((min, max));
-                kept.late = Some((a.min(min), b.max(max)));
+                kept.late(min, max);
             }
             if series.has_open() || series.full_count() > 0 {
                 if let Some(first) = shard.full_chunks(series).next() {

@@ -51,7 +51,7 @@ fn records_come_back_over_segments_and_restarts() {
         let (got, damage) = read_all(dir.path());
         assert_eq!(damage, None);
         assert!(got == expected, "{compression:?}");
-        assert!(segments(&RealFs, dir.path()).unwrap().len() > 3);
+        assert!(segments(&RealFs, dir.path()).unwrap().len() >= 3);
     }
 }
 

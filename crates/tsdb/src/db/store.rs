@@ -1,0 +1,235 @@
+//! What a database consists of: head, blocks, lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use storage::{Querier, StorageError, merge::merge_queriers};
+use tsdb_format::Ulid;
+
+use super::metrics::DbMetrics;
+use super::options::{Options, Retention};
+use crate::Error;
+use crate::block::{Block, BlockQuerier, block_folders, remove_leftovers, repair};
+use crate::columns::encode_columns;
+use crate::fs::dir_size;
+use crate::head::{Head, HeadOptions, Progress};
+
+/// The parts of a database; see [`Db`](super::Db).
+pub struct Store {
+    pub options: Options,
+    pub head: Arc<Head>,
+    /// Oldest first.
+    pub blocks: RwLock<Vec<Arc<Block>>>,
+    /// Held by whoever changes blocks.
+    pub(super) maintaining: Mutex<()>,
+    pub(super) retention: RwLock<Retention>,
+    pub(super) metrics: DbMetrics,
+    pub(super) closing: AtomicBool,
+    closed: Mutex<bool>,
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    random: AtomicU64,
+}
+
+impl Store {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// See [`Db::open`](super::Db::open).
+    pub fn open(options: Options, progress: &Progress) -> Result<Store, Error> {
+        let dir = options.dir.clone();
+        let fs = Arc::clone(&options.fs);
+        fs.create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let lock = match options.no_lockfile {
+            true => None,
+            false => Some(fs.lock(&dir.join("lock")).map_err(Error::Locked)?),
+        };
+        for name in remove_leftovers(&*fs, &dir)? {
+            tracing::info!(name, "found and deleted tmp block dir");
+        }
+        for ulid in repair::repair_index_versions(&*fs, &dir)? {
+            tracing::info!(%ulid, "repaired block of an old revision");
+        }
+        let mut blocks = Vec::new();
+        for ulid in block_folders(&*fs, &dir)? {
+            let block = Block::open(Arc::clone(&fs), &dir.join(ulid.to_string()))?;
+            blocks.push(Arc::new(block));
+        }
+        blocks.sort_by_key(|block| (block.range(), block.ulid()));
+        // Blocks that another one replaced, and that a crash kept from being removed.
+        let replaced: Vec<Ulid> = blocks
+            .iter()
+            .flat_map(|block| block.meta().compaction.parents)
+            .map(|parent| parent.ulid)
+            .collect();
+        let (gone, blocks): (Vec<_>, Vec<_>) = blocks
+            .into_iter()
+            .partition(|block| replaced.contains(&block.ulid()));
+        for block in gone {
+            crate::block::remove_block(&*fs, &dir, block.ulid())?;
+        }
+        let in_order = blocks
+            .iter()
+            .map(|block| block.meta())
+            .filter(|meta| {
+                !meta.compaction.from_out_of_order() && !meta.compaction.from_stale_series()
+            })
+            .map(|meta| meta.max_time)
+            .max();
+        let head_options = HeadOptions {
+            dir: dir.clone(),
+            fs: Arc::clone(&fs),
+            registry: options.registry.clone(),
+            block_ms: options.min_block_duration_ms.max(1),
+            wal_segment_bytes: options.wal_segment_bytes,
+            wal_compression: options.wal_compression,
+            out_of_order_window_ms: options.out_of_order_window_ms,
+            out_of_order_cap: options.out_of_order_cap,
+            samples_per_chunk: options.samples_per_chunk.clamp(4, 4096),
+            max_exemplars: options.max_exemplars,
+        };
+        let head = Head::open(head_options, in_order.unwrap_or(i64::MIN), progress)?;
+        let store = Store {
+            metrics: DbMetrics::new(&options.registry),
+            retention: RwLock::new(options.retention),
+            head: Arc::new(head),
+            blocks: RwLock::new(blocks),
+            maintaining: Mutex::new(()),
+            closing: AtomicBool::new(false),
+            closed: Mutex::new(false),
+            lock: Mutex::new(lock),
+            random: AtomicU64::new(0),
+            options,
+        };
+        store.publish();
+        Ok(store)
+    }
+
+    /// A view of a time range over head and blocks.
+    ///
+    /// # Errors
+    /// A closed database.
+    pub fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(StorageError::Other("the database is closed".to_owned()));
+        }
+        // The blocks stay the same until the head's reader has its place: what is cut from the
+        // head meanwhile is then in one of the two.
+        let blocks = self.blocks.read();
+        let mut queriers: Vec<Box<dyn Querier>> = blocks
+            .iter()
+            .filter(|block| block.overlaps(min_ms, max_ms))
+            .map(|block| {
+                Box::new(BlockQuerier::new(Arc::clone(block), min_ms, max_ms)) as Box<dyn Querier>
+            })
+            .collect();
+        let (head_min, head_max) = self.head.all_times();
+        if queriers.is_empty() || (head_min <= max_ms && head_max >= min_ms) {
+            queriers.push(Box::new(self.head.querier(min_ms, max_ms)));
+        }
+        drop(blocks);
+        Ok(merge_queriers(queriers, encode_columns))
+    }
+
+    /// A name for a new block.
+    pub(super) fn new_ulid(&self) -> Ulid {
+        use std::hash::BuildHasher as _;
+        // Seeded by the operating system, once a call.
+        let state = std::collections::hash_map::RandomState::new();
+        let count = self.random.fetch_add(1, Ordering::Relaxed);
+        let random = u128::from(state.hash_one(count)) << 64 | u128::from(state.hash_one(!count));
+        Ulid::new((self.options.clock)().max(0) as u64, random)
+    }
+
+    /// Opens blocks that were written and takes the place of `replaced` with them, in one step.
+    ///
+    /// # Errors
+    /// A block that does not open; the blocks stay as they are.
+    pub(super) fn replace(&self, new: &[Ulid], replaced: &[Ulid]) -> Result<(), Error> {
+        self.metrics.reloads.inc();
+        let mut opened = Vec::new();
+        for ulid in new {
+            let dir = self.options.dir.join(ulid.to_string());
+            let block = Block::open(Arc::clone(&self.options.fs), &dir)
+                .inspect_err(|_| self.metrics.reloads_failed.inc())?;
+            opened.push(Arc::new(block));
+        }
+        let mut blocks = self.blocks.write();
+        blocks.retain(|block| !replaced.contains(&block.ulid()));
+        blocks.extend(opened);
+        blocks.sort_by_key(|block| (block.range(), block.ulid()));
+        drop(blocks);
+        self.publish();
+        for ulid in replaced {
+            crate::block::remove_block(&*self.options.fs, &self.options.dir, *ulid)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the gauges up to date.
+    fn publish(&self) {
+        let blocks = self.blocks.read();
+        self.metrics.blocks_loaded.set(blocks.len() as f64);
+        let bytes: u64 = blocks.iter().map(|block| block.size_bytes()).sum();
+        self.metrics.blocks_bytes.set(bytes as f64);
+        let retention = self.retention.read();
+        self.metrics.limit_bytes.set(retention.max_bytes as f64);
+        self.metrics.limit_percentage.set(retention.max_percentage);
+        self.metrics
+            .limit_seconds
+            .set(retention.duration_ms as f64 / 1000.0);
+        let oldest = blocks.iter().map(|block| block.range().0).min();
+        let oldest = oldest.unwrap_or(i64::MAX).min(self.head.all_times().0);
+        let oldest = if oldest == i64::MAX { 0 } else { oldest };
+        self.metrics.lowest_ms.set(oldest as f64);
+        self.metrics.lowest_seconds.set((oldest / 1000) as f64);
+    }
+
+    /// Changes the retention.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.retention.write() = retention;
+        self.publish();
+    }
+
+    /// Bytes of everything on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        let blocks: u64 = self.blocks.read().iter().map(|b| b.size_bytes()).sum();
+        blocks + self.head.disk_bytes()
+    }
+
+    /// Bytes of the write-ahead log.
+    pub(super) fn publish_wal_size(&self) {
+        let wal = Head::wal_dir(&self.options.dir);
+        let bytes = dir_size(&*self.options.fs, &wal);
+        self.metrics.wal_bytes.set(bytes as f64);
+    }
+
+    /// Refuses appends and queries from now on, and ends what is at work soon.
+    pub fn begin_close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.head.close();
+    }
+
+    /// Writes out what is buffered and gives the lock back.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub fn close(&self) -> Result<(), Error> {
+        self.begin_close();
+        let _maintaining = self.maintaining.lock();
+        let mut closed = self.closed.lock();
+        if std::mem::replace(&mut *closed, true) {
+            return Ok(());
+        }
+        let result = self.head.flush(true).map_err(Error::io(&self.options.dir));
+        if let Some(lock) = self.lock.lock().take() {
+            // Gone before it is given up: who finds no file makes one of its own.
+            let path = self.options.dir.join("lock");
+            if let Err(error) = self.options.fs.remove_file(&path) {
+                tracing::warn!(%error, "removing the lock file failed");
+            }
+            drop(lock);
+        }
+        result
+    }
+}
