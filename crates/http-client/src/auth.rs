@@ -30,7 +30,7 @@ enum Credentials {
         kind: String,
         credentials: Source,
     },
-    Token(Tokens),
+    Token(Box<Tokens>),
 }
 
 impl Auth {
@@ -162,7 +162,7 @@ fn credentials(config: &HttpClientConfig) -> Result<Credentials, Error> {
         });
     }
     if let Some(oauth2) = &config.oauth2 {
-        return Ok(Credentials::Token(Tokens::new(oauth2)?));
+        return Ok(Credentials::Token(Box::new(Tokens::new(oauth2)?)));
     }
     Ok(Credentials::None)
 }

@@ -322,3 +322,6 @@ impl Args {
             .map(|name| (*name, self.entries[name].texts.join(",")))
     }
 }
+
+#[cfg(test)]
+mod tests;

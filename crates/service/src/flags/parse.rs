@@ -216,12 +216,12 @@ fn parse_short(
 ) -> Result<(), Stop> {
     let mut letters = word[1..].chars();
     while let Some(letter) = letters.next() {
-        if letter == 'h' && !table.iter().any(|flag| flag.short == Some('h')) {
-            return Err(Stop::Help);
-        }
         let Some(flag) = table.iter().find(|flag| flag.short == Some(letter)) else {
             return Err(Stop::Error(format!("unknown short flag '-{letter}'")));
         };
+        if flag.name == "help" {
+            return Err(Stop::Help);
+        }
         if flag.kind == Kind::Bool {
             push(given, flag, "true".to_owned(), FlagStyle::Kingpin)?;
             continue;
