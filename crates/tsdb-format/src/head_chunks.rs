@@ -134,14 +134,12 @@ impl<'a> Iterator for Chunks<'a> {
         // No series has the number 0: this is the preallocated rest.
         let start = &rest[..rest.len().min(FIXED_BYTES)];
         if start.iter().all(|byte| *byte == 0) {
-            return match rest.iter().position(|byte| *byte != 0) {
-                None => None,
-                Some(i) => Some(Err(FormatError::new(
-                    WHAT,
-                    u64::from(offset) + i as u64,
-                    Cause::Invalid("bytes behind the end of the chunks".to_owned()),
-                ))),
-            };
+            let stray = rest.iter().position(|byte| *byte != 0)?;
+            return Some(Err(FormatError::new(
+                WHAT,
+                u64::from(offset) + stray as u64,
+                Cause::Invalid("bytes behind the end of the chunks".to_owned()),
+            )));
         }
         Some(chunk(self.file, offset).map(|(chunk, next)| {
             self.offset = Some(next);

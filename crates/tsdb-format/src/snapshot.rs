@@ -19,6 +19,7 @@ const EXEMPLARS: u8 = 3;
 
 /// A record of a snapshot.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Nearly all records are series.
 pub enum SnapshotRecord<'a> {
     Series(SnapshotSeries<'a>),
     Tombstones(Tombstones),

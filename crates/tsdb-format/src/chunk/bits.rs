@@ -8,7 +8,7 @@ pub(super) const SLACK: usize = 9;
 /// write overwrites them.
 #[inline(always)]
 pub(super) fn put_bits(buf: &mut [u8], pos: u32, value: u64, n: u32) -> u32 {
-    debug_assert!(n >= 1 && n <= 64);
+    debug_assert!((1..=64).contains(&n));
     let byte = (pos >> 3) as usize;
     let used = pos & 7;
     // The bits that count, flush left.

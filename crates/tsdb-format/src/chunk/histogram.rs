@@ -8,10 +8,9 @@
 use model::{CounterResetHint, FloatHistogram, Histogram, Span};
 
 use super::bits::{BitReader, BitVec};
-use super::codec::{FloatCodec, IntCodec, Sample, SampleLayout};
+use super::codec::{Codec, Sample, SampleLayout};
 
-pub use super::codec::Codec as Counts;
-use super::codec::Codec;
+pub use super::codec::{Codec as Counts, FloatCodec, IntCodec};
 use super::layout::{Layout, Union, count};
 use super::start::Starts;
 use crate::error::{Cause, FormatError, Result};

@@ -184,7 +184,7 @@ fn sparse(reader: &mut Reader<'_>, count: u32) -> Result<BTreeMap<Box<str>, Name
         let entry = entry(reader)?;
         match &mut current {
             Some((name, values)) if *name == entry.name => {
-                if values.count as usize % STRIDE == 0 {
+                if (values.count as usize).is_multiple_of(STRIDE) {
                     values.places.push(place);
                 }
                 values.count += 1;
