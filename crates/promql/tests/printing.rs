@@ -43,7 +43,7 @@ fn clear(expr: &mut Expr) {
         }
         Expr::Binary(_) | Expr::StepInvariant(_) => {}
     }
-    expr.for_each_child_mut(|child| clear(child));
+    expr.for_each_child_mut(clear);
 }
 
 fn clear_durations<const N: usize>(exprs: [&mut Option<Box<DurationExpr>>; N]) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, Labels, STALE_NAN, Span};
 
-use super::{Parsed, Parser};
+use super::{Parsed, Parser, Stop};
 use crate::ast::{BinaryOp, PosRange};
 use crate::lex::{HistKey, Kind, ResetHint};
 
@@ -265,7 +265,7 @@ impl Parser<'_> {
         }
     }
 
-    fn recover_in_histogram(&mut self, stop: super::Stop) -> Parsed<()> {
+    fn recover_in_histogram(&mut self, stop: Stop) -> Parsed<()> {
         self.recover(
             stop,
             "histogram description",
@@ -332,22 +332,28 @@ impl Parser<'_> {
         } as i32)
     }
 
+    /// `[1 2 3]`. Upstream drops what does not fit between the numbers, without a word.
     fn bucket_set(&mut self) -> Parsed<Vec<f64>> {
         self.expect(Kind::LeftBracket)?;
         let mut buckets = vec![self.signed_or_unsigned_number()?];
         loop {
-            match self.peek() {
+            let fits = match self.peek() {
                 Kind::RightBracket => {
                     self.advance();
                     return Ok(buckets);
                 }
                 Kind::Space => {
                     self.advance();
-                    if self.peek() != Kind::RightBracket {
-                        buckets.push(self.signed_or_unsigned_number()?);
+                    if self.peek() == Kind::RightBracket {
+                        continue;
                     }
+                    self.signed_or_unsigned_number()
+                        .map(|bucket| buckets.push(bucket))
                 }
-                _ => self.syntax_error()?,
+                _ => self.syntax_error(),
+            };
+            if fits == Err(Stop::Abort) {
+                return Err(Stop::Abort);
             }
         }
     }

@@ -31,6 +31,13 @@ fn deep_input_is_an_error() {
     );
     let calls = "abs(".repeat(100_000);
     assert!(canonical(&calls).contains("nested deeper than"), "calls");
+    let aggregations = "sum by (a) (".repeat(100_000);
+    assert!(
+        canonical(&aggregations).contains("nested deeper than"),
+        "aggregations"
+    );
+    let fine = format!("{}a{}", "sum(".repeat(190), ")".repeat(190));
+    assert_eq!(canonical(&fine), fine);
     let signs = format!("{}foo", "-".repeat(100_000));
     assert!(canonical(&signs).contains("nested deeper than"), "signs");
     let powers = format!("1{}", "^1".repeat(100_000));
