@@ -1,1 +1,22 @@
-//! API v1 envelope, error-to-status table, parameter parsing, JSON values.
+//! What all of API v1's endpoints share: the envelope, the table from errors to status codes, the
+//! parsing of parameters, and sample values as JSON.
+//!
+//! Bytes and values only; routing, handlers and state live with the service. Shapes are those of
+//! prometheus/prometheus `web/api/v1`. Start with [`Envelope`] and [`ApiError`].
+
+pub mod ast_json;
+mod envelope;
+mod error;
+mod json;
+mod params;
+mod result;
+pub mod rules;
+
+pub use envelope::Envelope;
+pub use error::{ApiError, ErrorType};
+pub use json::{to_json, write_float, write_labels, write_string, write_timestamp};
+pub use params::{
+    Params, parse_duration_ms, parse_limit, parse_match_params, parse_time_ms, parse_time_or,
+    unescape,
+};
+pub use result::write_value;

@@ -13,6 +13,7 @@ macro_rules! tonic_include {
 }
 
 pub mod convert;
+pub mod wire;
 
 /// Remote write 1.0 and remote read.
 pub mod prometheus {
@@ -61,3 +62,5 @@ pub mod firewatch {
 
 /// All of `proto/` as an encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+pub use prost_types::Timestamp;

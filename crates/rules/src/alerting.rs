@@ -7,7 +7,7 @@ use model::labels::{ALERT_NAME, METRIC_NAME};
 
 use crate::source::{QuerySource, Sample};
 use crate::state::{ActiveAlert, AlertState, RESOLVED_RETENTION_MS};
-use crate::template::AlertExpander;
+use crate::template::{self, AlertData};
 
 /// The series that shows alerts.
 pub const ALERTS: &str = "ALERTS";
@@ -49,7 +49,11 @@ pub struct AlertContext {
 impl AlertingRule {
     /// A rule without alerts.
     pub fn new(spec: AlertingRuleSpec) -> AlertingRule {
-        AlertingRule { spec, active: BTreeMap::new(), restored: false }
+        AlertingRule {
+            spec,
+            active: BTreeMap::new(),
+            restored: false,
+        }
     }
 
     /// Evaluates the rule at `t_ms` and moves its alerts on; `query_offset_ms` is how far back the
@@ -90,7 +94,9 @@ impl AlertingRule {
             } else {
                 let keep = keep_firing(alert, spec.keep_firing_for_ms, t_ms);
                 let forget = alert.state == AlertState::Pending
-                    || alert.resolved_at_ms.is_some_and(|at| t_ms - at > RESOLVED_RETENTION_MS);
+                    || alert
+                        .resolved_at_ms
+                        .is_some_and(|at| t_ms - at > RESOLVED_RETENTION_MS);
                 if alert.state != AlertState::Inactive && !keep {
                     alert.state = AlertState::Inactive;
                     alert.resolved_at_ms = Some(t_ms);
@@ -127,21 +133,23 @@ impl AlertingRule {
     ) -> Result<Vec<ActiveAlert>, String> {
         let mut found: BTreeMap<Labels, ActiveAlert> = BTreeMap::new();
         for sample in answer {
-            let value = sample.as_float();
-            let query = |text: &str, t_ms: i64| -> Result<Vec<(Labels, f64)>, String> {
+            let query = |text: &str, t_ms: i64| -> Result<Vec<template::Sample>, String> {
                 let samples = source.instant(text, t_ms)?;
-                Ok(samples.into_iter().map(|s| (s.labels.clone(), s.as_float())).collect())
+                Ok(samples.into_iter().map(Sample::into_template).collect())
             };
-            let expander = AlertExpander {
-                alert_name: &self.spec.name,
+            let data = AlertData {
                 labels: &sample.labels,
                 external_labels: &context.external_labels,
                 external_url: &context.external_url,
-                value,
-                now_ms: t_ms,
-                query: &query,
+                value: sample.value.to_template(),
             };
-            let expand = |text: &str| match expander.expand(text) {
+            let expand = |text: &str| match template::expand_alert(
+                &self.spec.name,
+                text,
+                &data,
+                t_ms,
+                &query,
+            ) {
                 Ok(text) => text,
                 Err(error) => format!("<error expanding template: {error}>"),
             };
@@ -152,11 +160,15 @@ impl AlertingRule {
             }
             labels.set(ALERT_NAME, &self.spec.name);
             let labels = labels.build();
-            let annotations = self.spec.annotations.iter().map(|(name, text)| (name, expand(text)));
+            let annotations = self
+                .spec
+                .annotations
+                .iter()
+                .map(|(name, text)| (name, expand(text)));
             let alert = ActiveAlert {
                 annotations: Labels::from_pairs(annotations),
                 state: AlertState::Pending,
-                value,
+                value: sample.as_float(),
                 active_at_ms: t_ms,
                 fired_at_ms: None,
                 resolved_at_ms: None,
@@ -166,7 +178,8 @@ impl AlertingRule {
                 labels: labels.clone(),
             };
             if found.insert(labels, alert).is_some() {
-                let text = "vector contains metrics with the same labelset after applying alert labels";
+                let text =
+                    "vector contains metrics with the same labelset after applying alert labels";
                 return Err(text.to_owned());
             }
         }
@@ -231,5 +244,9 @@ fn for_state_sample(spec: &AlertingRuleSpec, alert: &ActiveAlert, t_ms: i64) -> 
     let mut labels = alert.labels.builder();
     labels.set(METRIC_NAME, ALERTS_FOR_STATE);
     labels.set(ALERT_NAME, &spec.name);
-    Sample::float(labels.build(), t_ms, alert.active_at_ms.div_euclid(1000) as f64)
+    Sample::float(
+        labels.build(),
+        t_ms,
+        alert.active_at_ms.div_euclid(1000) as f64,
+    )
 }

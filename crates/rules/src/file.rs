@@ -83,7 +83,11 @@ impl RuleFile {
     pub fn parse(text: &str, options: &CheckOptions) -> Result<RuleFile, Vec<String>> {
         let file: RuleFile = yaml_config::from_str(text).map_err(|e| vec![e.to_string()])?;
         let errors = file.check(options);
-        if errors.is_empty() { Ok(file) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(file)
+        } else {
+            Err(errors)
+        }
     }
 
     /// What is wrong with the groups and their rules.
@@ -106,7 +110,12 @@ impl RuleFile {
                 }
             }
             for (i, rule) in group.rules.iter().enumerate() {
-                let place = format!("group {}, rule {}, {}", quote(&group.name), i + 1, quote(rule.name()));
+                let place = format!(
+                    "group {}, rule {}, {}",
+                    quote(&group.name),
+                    i + 1,
+                    quote(rule.name())
+                );
                 rule.check(options, &place, &mut errors);
             }
         }
@@ -125,7 +134,11 @@ fn at<T>(node: &Spanned<T>) -> String {
 impl RuleSpec {
     /// The name of the alert or of the recorded metric.
     pub fn name(&self) -> &str {
-        if self.alert.is_empty() { &self.record } else { &self.alert }
+        if self.alert.is_empty() {
+            &self.record
+        } else {
+            &self.alert
+        }
     }
 
     fn check(&self, options: &CheckOptions, place: &str, errors: &mut Vec<String>) {
@@ -137,12 +150,20 @@ impl RuleSpec {
             ));
         }
         if self.record.is_empty() && self.alert.is_empty() {
-            errors.push(format!("0:0: 0:0: {place}: one of 'record' or 'alert' must be set"));
+            errors.push(format!(
+                "0:0: 0:0: {place}: one of 'record' or 'alert' must be set"
+            ));
         }
         if self.expr.is_empty() {
-            errors.push(format!("{}{place}: field 'expr' must be set in rule", at(&self.expr)));
-        } else if let Err(error) = promql::parse(&self.expr, options.features) {
-            errors.push(format!("{}{place}: could not parse expression: {error}", at(&self.expr)));
+            errors.push(format!(
+                "{}{place}: field 'expr' must be set in rule",
+                at(&self.expr)
+            ));
+        } else if let Err(error) = promql::parse_expr(&self.expr, options.features) {
+            errors.push(format!(
+                "{}{place}: could not parse expression: {error}",
+                at(&self.expr)
+            ));
         }
         if !self.record.is_empty() {
             self.check_recording(options, place, errors);
@@ -159,9 +180,12 @@ impl RuleSpec {
         }
         if !self.alert.is_empty() {
             let labels = self.labels.iter().map(|(n, text)| ("label", n, text));
-            let annotations = self.annotations.iter().map(|(n, text)| ("annotation", n, text));
+            let annotations = self
+                .annotations
+                .iter()
+                .map(|(n, text)| ("annotation", n, text));
             for (what, name, text) in labels.chain(annotations) {
-                if let Err(error) = template::check_alert_template(&self.alert, text) {
+                if let Err(error) = template::check_alert(&self.alert, text) {
                     errors.push(format!("{place}: {what} {}: {error}", quote(name)));
                 }
             }
@@ -172,15 +196,22 @@ impl RuleSpec {
         let record = &self.record;
         for (field, given) in [
             ("annotations", !self.annotations.is_empty()),
-            ("for", self.hold.as_millis() != 0),
-            ("keep_firing_for", self.keep_firing_for.as_millis() != 0),
+            ("for", self.hold.as_ms() != 0),
+            ("keep_firing_for", self.keep_firing_for.as_ms() != 0),
         ] {
             if given {
-                errors.push(format!("{}{place}: invalid field '{field}' in recording rule", at(record)));
+                errors.push(format!(
+                    "{}{place}: invalid field '{field}' in recording rule",
+                    at(record)
+                ));
             }
         }
         if !options.names.is_metric_name(record) {
-            errors.push(format!("{}{place}: invalid recording rule name: {}", at(record), record.value));
+            errors.push(format!(
+                "{}{place}: invalid recording rule name: {}",
+                at(record),
+                record.value
+            ));
         }
         // A name that looks like a selector is what the author did not mean, valid or not.
         if record.contains(['{', '}']) {

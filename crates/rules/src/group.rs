@@ -121,12 +121,17 @@ impl Group {
         defaults: GroupDefaults,
         features: promql::features::Features,
     ) -> Result<Group, String> {
-        let millis = |d: yaml_config::Duration| d.as_millis() as i64;
+        let millis = yaml_config::Duration::as_ms;
         let mut entries = Vec::with_capacity(spec.rules.len());
         let mut reads = Vec::with_capacity(spec.rules.len());
         for rule in &spec.rules {
-            let expr = promql::parse(&rule.expr, features).map_err(|e| e.to_string())?;
-            reads.push(promql::selectors(&expr));
+            let expr = promql::parse_expr(&rule.expr, features).map_err(|e| e.to_string())?;
+            reads.push(
+                expr.selectors()
+                    .into_iter()
+                    .map(|s| s.matchers.clone())
+                    .collect::<Vec<_>>(),
+            );
             entries.push(Entry {
                 rule: build_rule(spec, rule, expr.to_string()),
                 health: Health::Unknown,
@@ -159,11 +164,21 @@ impl Group {
     /// Whether the two groups would do the same: then a reload keeps the old one as it is.
     pub fn same_definition(&self, other: &Group) -> bool {
         let definition = |g: &Group| {
-            (g.name.clone(), g.file.clone(), g.interval_ms, g.query_offset_ms, g.limit)
+            (
+                g.name.clone(),
+                g.file.clone(),
+                g.interval_ms,
+                g.query_offset_ms,
+                g.limit,
+            )
         };
         definition(self) == definition(other)
             && self.entries.len() == other.entries.len()
-            && self.entries.iter().zip(&other.entries).all(|(a, b)| same_rule(&a.rule, &b.rule))
+            && self
+                .entries
+                .iter()
+                .zip(&other.entries)
+                .all(|(a, b)| same_rule(&a.rule, &b.rule))
     }
 
     /// Takes over what rules that are the same in `old` know: alerts, series, health. Series of rules
@@ -175,7 +190,8 @@ impl Group {
         let mut unclaimed: Vec<Option<Entry>> = old.entries.into_iter().map(Some).collect();
         for entry in &mut self.entries {
             let twin = unclaimed.iter_mut().find(|old| {
-                old.as_ref().is_some_and(|old| same_rule(&old.rule, &entry.rule))
+                old.as_ref()
+                    .is_some_and(|old| same_rule(&old.rule, &entry.rule))
             });
             if let Some(twin) = twin.and_then(Option::take) {
                 *entry = twin;
@@ -196,7 +212,13 @@ impl Group {
             write(run, samples, &mut outcome);
         }
         let stale = std::mem::take(&mut self.orphans).into_iter();
-        write(run, stale.map(|labels| Sample::float(labels, query_ms, STALE_NAN)).collect(), &mut outcome);
+        write(
+            run,
+            stale
+                .map(|labels| Sample::float(labels, query_ms, STALE_NAN))
+                .collect(),
+            &mut outcome,
+        );
         self.evaluation_seconds = (run.stopwatch)() - started;
         self.last_evaluation_ms = Some(t_ms);
         outcome
@@ -211,13 +233,19 @@ impl Group {
         outcome: &mut Outcome,
     ) -> Vec<Sample> {
         let (offset_ms, limit, interval_ms) = (self.query_offset_ms, self.limit, self.interval_ms);
-        let mut work: Vec<(usize, &mut Entry)> =
-            self.entries.iter_mut().enumerate().filter(|(i, _)| level.contains(i)).collect();
+        let mut work: Vec<(usize, &mut Entry)> = self
+            .entries
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| level.contains(i))
+            .collect();
         let evaluate = |entry: &mut Entry| -> (Result<Vec<Sample>, String>, Vec<model::Alert>) {
             let started = (run.stopwatch)();
             let result = match &mut entry.rule {
                 Rule::Recording(rule) => rule.evaluate(run.source, t_ms - offset_ms, limit),
-                Rule::Alerting(rule) => rule.evaluate(run.source, run.context, t_ms, offset_ms, limit),
+                Rule::Alerting(rule) => {
+                    rule.evaluate(run.source, run.context, t_ms, offset_ms, limit)
+                }
             };
             entry.evaluation_seconds = (run.stopwatch)() - started;
             entry.last_evaluation_ms = Some(t_ms);
@@ -237,11 +265,16 @@ impl Group {
                 continue;
             }
             std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    batch.iter_mut().map(|(_, entry)| scope.spawn(|| evaluate(entry))).collect();
+                let threads: Vec<_> = batch
+                    .iter_mut()
+                    .map(|(_, entry)| scope.spawn(|| evaluate(entry)))
+                    .collect();
                 for thread in threads {
                     results.push(thread.join().unwrap_or_else(|_| {
-                        (Err("evaluating the rule panicked; see the log".to_owned()), Vec::new())
+                        (
+                            Err("evaluating the rule panicked; see the log".to_owned()),
+                            Vec::new(),
+                        )
                     }));
                 }
             });
@@ -253,7 +286,8 @@ impl Group {
                 Ok(output) => {
                     entry.health = Health::Good;
                     outcome.samples += output.len();
-                    let series: BTreeSet<Labels> = output.iter().map(|s| s.labels.clone()).collect();
+                    let series: BTreeSet<Labels> =
+                        output.iter().map(|s| s.labels.clone()).collect();
                     let gone = entry.series.difference(&series);
                     let stale = gone.map(|l| Sample::float(l.clone(), t_ms - offset_ms, STALE_NAN));
                     samples.extend(stale);
@@ -271,9 +305,14 @@ impl Group {
 
     /// Stale markers for everything the group has written: it is gone.
     pub fn retire(&mut self, t_ms: i64) -> Vec<Sample> {
-        let series = self.entries.iter_mut().flat_map(|e| std::mem::take(&mut e.series));
+        let series = self
+            .entries
+            .iter_mut()
+            .flat_map(|e| std::mem::take(&mut e.series));
         let all: BTreeSet<Labels> = series.chain(std::mem::take(&mut self.orphans)).collect();
-        all.into_iter().map(|l| Sample::float(l, t_ms - self.query_offset_ms, STALE_NAN)).collect()
+        all.into_iter()
+            .map(|l| Sample::float(l, t_ms - self.query_offset_ms, STALE_NAN))
+            .collect()
     }
 
     /// The moment at or before `now_ms` at which the group is due: groups are spread over their
@@ -283,7 +322,11 @@ impl Group {
         let offset_ms = (key.fingerprint() % self.interval_ms.max(1) as u64) as i64;
         let base = now_ms - now_ms.rem_euclid(self.interval_ms.max(1));
         let due = base + offset_ms;
-        if due > now_ms { due - self.interval_ms } else { due }
+        if due > now_ms {
+            due - self.interval_ms
+        } else {
+            due
+        }
     }
 }
 
@@ -312,8 +355,8 @@ fn build_rule(group: &GroupSpec, rule: &RuleSpec, expr: String) -> Rule {
     Rule::Alerting(AlertingRule::new(AlertingRuleSpec {
         name: rule.alert.value.clone(),
         expr,
-        hold_ms: rule.hold.as_millis() as i64,
-        keep_firing_for_ms: rule.keep_firing_for.as_millis() as i64,
+        hold_ms: rule.hold.as_ms(),
+        keep_firing_for_ms: rule.keep_firing_for.as_ms(),
         labels: pairs(&labels),
         annotations: pairs(&rule.annotations),
     }))
@@ -336,7 +379,9 @@ fn outputs(rule: &Rule) -> Vec<String> {
 
 /// Whether a selector could select the metric `name`.
 fn may_read(selector: &[Matcher], name: &str) -> bool {
-    let on_name = selector.iter().filter(|m| &*m.name == model::labels::METRIC_NAME);
+    let on_name = selector
+        .iter()
+        .filter(|m| &*m.name == model::labels::METRIC_NAME);
     on_name.into_iter().all(|m| m.matches(name))
 }
 
@@ -345,7 +390,9 @@ fn may_read(selector: &[Matcher], name: &str) -> bool {
 /// output of the evaluation before).
 fn levels(outputs: &[Vec<String>], reads: &[Vec<Vec<Matcher>>]) -> Vec<Vec<usize>> {
     let reads_of = |reader: usize, writer: usize| {
-        reads[reader].iter().any(|s| outputs[writer].iter().any(|name| may_read(s, name)))
+        reads[reader]
+            .iter()
+            .any(|s| outputs[writer].iter().any(|name| may_read(s, name)))
     };
     let mut level_of: Vec<usize> = Vec::with_capacity(outputs.len());
     for later in 0..outputs.len() {
@@ -370,7 +417,7 @@ fn levels(outputs: &[Vec<String>], reads: &[Vec<Vec<Matcher>>]) -> Vec<Vec<usize
 
 /// The link to an expression's table on the server's page (prometheus/prometheus `util/strutil`).
 pub fn table_link(external_url: &str, expr: &str) -> String {
-    let query = golang::url::query_escape(expr);
+    let query = gotemplate::escape_query(expr);
     format!("{external_url}/graph?g0.expr={query}&g0.tab=1")
 }
 

@@ -39,12 +39,16 @@ impl RecordingRule {
             }
             sample.labels = labels.build();
             if !seen.insert(sample.labels.clone()) {
-                let text = "vector contains metrics with the same labelset after applying rule labels";
+                let text =
+                    "vector contains metrics with the same labelset after applying rule labels";
                 return Err(text.to_owned());
             }
         }
         if limit > 0 && samples.len() > limit {
-            return Err(format!("exceeded limit of {limit} with {} series", samples.len()));
+            return Err(format!(
+                "exceeded limit of {limit} with {} series",
+                samples.len()
+            ));
         }
         Ok(samples)
     }

@@ -50,8 +50,12 @@ impl AlertingRule {
     pub fn restore(&mut self, now_ms: i64, limits: &RestoreLimits, states: &[StateSample]) {
         let hold_ms = self.spec.hold_ms;
         for alert in self.active.values_mut() {
-            let state = states.iter().find(|s| s.labels.without(|n| n == METRIC_NAME) == alert.labels);
-            let Some(state) = state.filter(|s| !s.active_at_s.is_nan()) else { continue };
+            let state = states
+                .iter()
+                .find(|s| s.labels.without(|n| n == METRIC_NAME) == alert.labels);
+            let Some(state) = state.filter(|s| !s.active_at_s.is_nan()) else {
+                continue;
+            };
             let absent_ms = now_ms - state.t_ms;
             let active_at_ms = (state.active_at_s * 1000.0) as i64;
             if absent_ms <= limits.restart_tolerance_ms {

@@ -4,11 +4,22 @@ use std::sync::Arc;
 
 use model::{FloatHistogram, Labels};
 
+use crate::template;
+
 /// A value of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
     Float(f64),
     Histogram(Arc<FloatHistogram>),
+}
+
+impl SampleValue {
+    pub(crate) fn to_template(&self) -> template::SampleValue {
+        match self {
+            SampleValue::Float(v) => template::SampleValue::Float(*v),
+            SampleValue::Histogram(h) => template::SampleValue::Histogram(FloatHistogram::clone(h)),
+        }
+    }
 }
 
 /// A sample of an answer, or of a rule's output.
@@ -22,7 +33,19 @@ pub struct Sample {
 impl Sample {
     /// A float sample.
     pub fn float(labels: Labels, t_ms: i64, v: f64) -> Sample {
-        Sample { labels, t_ms, value: SampleValue::Float(v) }
+        Sample {
+            labels,
+            t_ms,
+            value: SampleValue::Float(v),
+        }
+    }
+
+    /// The sample as templates see it.
+    pub(crate) fn into_template(self) -> template::Sample {
+        template::Sample {
+            labels: self.labels,
+            value: self.value.to_template(),
+        }
     }
 
     /// The float value; that of a histogram is 0, as upstream's alerts show it.

@@ -52,8 +52,11 @@ impl ActiveAlert {
         if self.state == AlertState::Pending {
             return false;
         }
-        let Some(last_sent_ms) = self.last_sent_at_ms else { return true };
-        self.resolved_at_ms.is_some_and(|resolved| resolved > last_sent_ms)
+        let Some(last_sent_ms) = self.last_sent_at_ms else {
+            return true;
+        };
+        self.resolved_at_ms
+            .is_some_and(|resolved| resolved > last_sent_ms)
             || last_sent_ms + resend_delay_ms < now_ms
     }
 

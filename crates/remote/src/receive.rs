@@ -1,0 +1,429 @@
+//! Decoding requests and appending what they hold (prometheus/prometheus
+//! `storage/remote/write_handler.go` for what is accepted and refused).
+
+use model::names::ValidationScheme;
+use model::{Exemplar, Labels, Metadata};
+use proto::convert::{AnyHistogram, histogram_from_prometheus};
+use proto::wire::{Fields, WireError};
+use storage::{AppendError, Appendable, Appender, SeriesRef};
+
+use crate::series_cache::{SeriesCache, key};
+
+/// What a request brought.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Written {
+    pub samples: u64,
+    pub histograms: u64,
+    pub exemplars: u64,
+    /// Samples that were refused, and the first reason: a client must not send them again.
+    pub refused: u64,
+    pub first_refusal: Option<String>,
+}
+
+impl Written {
+    fn refuse(&mut self, reason: impl std::fmt::Display) {
+        self.refused += 1;
+        self.first_refusal.get_or_insert_with(|| reason.to_string());
+    }
+}
+
+/// Why nothing of a request was stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The body is not snappy-compressed.
+    #[error("snappy: corrupt input")]
+    Snappy,
+    /// The body is no request.
+    #[error("{0}")]
+    Decode(String),
+    /// The body says it is larger than allowed once decompressed.
+    #[error("the request is {0} bytes decompressed, more than the {1} that are allowed")]
+    TooLarge(usize, usize),
+    /// The store could not take it: to be sent again.
+    #[error(transparent)]
+    Store(AppendError),
+}
+
+impl From<WireError> for WriteError {
+    fn from(error: WireError) -> WriteError {
+        WriteError::Decode(error.to_string())
+    }
+}
+
+/// The receiving end of remote write; keeps what it learnt of series between requests.
+pub struct Receiver {
+    cache: SeriesCache,
+    max_bytes: usize,
+}
+
+impl Receiver {
+    /// A receiver that takes requests of up to `max_bytes` after decompression.
+    pub fn new(max_bytes: usize) -> Receiver {
+        Receiver {
+            cache: SeriesCache::new(),
+            max_bytes,
+        }
+    }
+
+    /// Undoes snappy's block format.
+    ///
+    /// # Errors
+    /// [`WriteError::Snappy`], [`WriteError::TooLarge`].
+    pub fn decompress(&self, body: &[u8]) -> Result<Vec<u8>, WriteError> {
+        let len = snap::raw::decompress_len(body).map_err(|_| WriteError::Snappy)?;
+        if len > self.max_bytes {
+            return Err(WriteError::TooLarge(len, self.max_bytes));
+        }
+        snap::raw::Decoder::new()
+            .decompress_vec(body)
+            .map_err(|_| WriteError::Snappy)
+    }
+
+    /// Appends a `prometheus.WriteRequest` (remote write 1.0, decompressed), or the body of Thanos'
+    /// WriteableStore, which lies alike. Samples that the store refuses for good are counted and
+    /// left out; the others are stored.
+    ///
+    /// # Errors
+    /// [`WriteError::Decode`], and [`WriteError::Store`] when nothing was stored.
+    pub fn write_v1(&self, request: &[u8], to: &dyn Appendable) -> Result<Written, WriteError> {
+        let mut appender = to.appender();
+        let mut written = Written::default();
+        let mut fields = Fields::new(request);
+        while let Some((number, value)) = fields.next_field()? {
+            if number == 1 {
+                self.series(value.bytes(), &mut *appender, &mut written)?;
+            }
+        }
+        appender.commit().map_err(WriteError::Store)?;
+        Ok(written)
+    }
+
+    fn series(
+        &self,
+        series: &[u8],
+        appender: &mut dyn Appender,
+        written: &mut Written,
+    ) -> Result<(), WriteError> {
+        // Labels come first in what every sender writes; then their bytes are one run.
+        let mut fields = Fields::new(series);
+        let mut labels_end = 0;
+        while let Some((number, _)) = fields.next_field()? {
+            if number == 1 {
+                labels_end = fields.position();
+            }
+        }
+        let mut target = match Target::find(&self.cache, &series[..labels_end])? {
+            Ok(target) => target,
+            Err(reason) => {
+                written.refuse(reason);
+                return Ok(());
+            }
+        };
+        let mut fields = Fields::new(series);
+        while let Some((number, value)) = fields.next_field()? {
+            match number {
+                2 => {
+                    let (t_ms, v) = sample(value.bytes())?;
+                    let done = target.append(|r, labels| appender.append(r, labels, 0, t_ms, v));
+                    match done {
+                        Ok(()) => written.samples += 1,
+                        Err(error) => refuse_or_fail(error, written)?,
+                    }
+                }
+                3 => {
+                    let exemplar: proto::prometheus::Exemplar = decode(value.bytes())?;
+                    let exemplar = Exemplar {
+                        labels: proto::convert::labels_from_prometheus(&exemplar.labels),
+                        value: exemplar.value,
+                        timestamp_ms: (exemplar.timestamp != 0).then_some(exemplar.timestamp),
+                    };
+                    let done =
+                        target.append(|r, labels| appender.append_exemplar(r, labels, &exemplar));
+                    // As upstream: exemplars that come late are no failure of the request.
+                    if done.is_ok() {
+                        written.exemplars += 1;
+                    }
+                }
+                4 => {
+                    let histogram: proto::prometheus::Histogram = decode(value.bytes())?;
+                    let (t_ms, histogram) = histogram_from_prometheus(&histogram);
+                    let done = target.append(|r, labels| match &histogram {
+                        AnyHistogram::Integer(h) => {
+                            appender.append_histogram(r, labels, 0, t_ms, h)
+                        }
+                        AnyHistogram::Float(h) => {
+                            appender.append_float_histogram(r, labels, 0, t_ms, h)
+                        }
+                    });
+                    match done {
+                        Ok(()) => written.histograms += 1,
+                        Err(error) => refuse_or_fail(error, written)?,
+                    }
+                }
+                _ => {}
+            }
+        }
+        target.remember(&self.cache);
+        Ok(())
+    }
+
+    /// Appends an `io.prometheus.write.v2.Request` (decompressed).
+    ///
+    /// # Errors
+    /// [`WriteError::Decode`], and [`WriteError::Store`] when nothing was stored.
+    pub fn write_v2(&self, request: &[u8], to: &dyn Appendable) -> Result<Written, WriteError> {
+        let request: proto::write_v2::Request = decode(request)?;
+        let mut appender = to.appender();
+        let mut written = Written::default();
+        for series in &request.timeseries {
+            match symbolized(&request.symbols, &series.labels_refs) {
+                Ok(labels) => {
+                    write_v2_series(&request, series, &labels, &mut *appender, &mut written)?
+                }
+                Err(reason) => written.refuse(reason),
+            }
+        }
+        appender.commit().map_err(WriteError::Store)?;
+        Ok(written)
+    }
+}
+
+fn write_v2_series(
+    request: &proto::write_v2::Request,
+    series: &proto::write_v2::TimeSeries,
+    labels: &Labels,
+    appender: &mut dyn Appender,
+    written: &mut Written,
+) -> Result<(), WriteError> {
+    let mut reference = 0;
+    for sample in &series.samples {
+        let start_ms = first_known(sample.start_timestamp, series.created_timestamp);
+        match appender.append(reference, labels, start_ms, sample.timestamp, sample.value) {
+            Ok(r) => (reference, written.samples) = (r, written.samples + 1),
+            Err(e) => refuse_or_fail(e, written)?,
+        }
+    }
+    for histogram in &series.histograms {
+        let start_ms = first_known(histogram.start_timestamp, series.created_timestamp);
+        // The two messages lie alike up to the fields that only the newer one has.
+        let old: proto::prometheus::Histogram = decode(&prost::Message::encode_to_vec(histogram))?;
+        let (t_ms, any) = histogram_from_prometheus(&old);
+        let done = match &any {
+            AnyHistogram::Integer(h) => {
+                appender.append_histogram(reference, labels, start_ms, t_ms, h)
+            }
+            AnyHistogram::Float(h) => {
+                appender.append_float_histogram(reference, labels, start_ms, t_ms, h)
+            }
+        };
+        match done {
+            Ok(r) => (reference, written.histograms) = (r, written.histograms + 1),
+            Err(e) => refuse_or_fail(e, written)?,
+        }
+    }
+    for exemplar in &series.exemplars {
+        let exemplar_labels = match symbolized_pairs(&request.symbols, &exemplar.labels_refs) {
+            Ok(labels) => labels,
+            Err(reason) => {
+                written.refuse(reason);
+                continue;
+            }
+        };
+        let exemplar = Exemplar {
+            labels: exemplar_labels,
+            value: exemplar.value,
+            timestamp_ms: (exemplar.timestamp != 0).then_some(exemplar.timestamp),
+        };
+        if appender
+            .append_exemplar(reference, labels, &exemplar)
+            .is_ok()
+        {
+            written.exemplars += 1;
+        }
+    }
+    if let Some(metadata) = &series.metadata {
+        let symbol = |index: u32| {
+            request
+                .symbols
+                .get(index as usize)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let metadata = Metadata {
+            metric_type: proto::convert::metric_type(metadata.r#type),
+            unit: symbol(metadata.unit_ref),
+            help: symbol(metadata.help_ref),
+        };
+        if reference != 0 && metadata != Metadata::default() {
+            // Metadata is a comment on samples: failing to note it loses none.
+            let _ = appender.update_metadata(reference, labels, &metadata);
+        }
+    }
+    Ok(())
+}
+
+fn first_known(a: i64, b: i64) -> i64 {
+    if a != 0 { a } else { b }
+}
+
+/// A series of a request: known by reference, its labels decoded only when asked for.
+struct Target<'a> {
+    label_bytes: &'a [u8],
+    key: u128,
+    known: SeriesRef,
+    reference: SeriesRef,
+    labels: Option<Labels>,
+}
+
+impl<'a> Target<'a> {
+    /// The inner error is why the series is refused.
+    fn find(
+        cache: &SeriesCache,
+        label_bytes: &'a [u8],
+    ) -> Result<Result<Target<'a>, String>, WriteError> {
+        let key = key(label_bytes);
+        let known = cache.get(key).unwrap_or(0);
+        let mut target = Target {
+            label_bytes,
+            key,
+            known,
+            reference: known,
+            labels: None,
+        };
+        if known == 0 {
+            match labels(label_bytes)? {
+                Ok(labels) => target.labels = Some(labels),
+                Err(reason) => return Ok(Err(reason)),
+            }
+        }
+        Ok(Ok(target))
+    }
+
+    /// Appends by reference; where the store has forgotten the series, once more with its labels.
+    fn append(
+        &mut self,
+        mut append: impl FnMut(SeriesRef, &Labels) -> Result<SeriesRef, AppendError>,
+    ) -> Result<(), AppendError> {
+        if let Some(labels) = &self.labels {
+            self.reference = append(self.reference, labels)?;
+            return Ok(());
+        }
+        match append(self.reference, &Labels::empty()) {
+            Ok(reference) => self.reference = reference,
+            Err(AppendError::InvalidLabels(_)) => {
+                let decoded = labels(self.label_bytes).ok().and_then(Result::ok);
+                let decoded = decoded.ok_or_else(|| {
+                    AppendError::InvalidLabels("labels that were valid before are not now".into())
+                })?;
+                self.reference = append(0, &decoded)?;
+                self.labels = Some(decoded);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn remember(self, cache: &SeriesCache) {
+        if self.reference != 0 && self.reference != self.known {
+            cache.put(self.key, self.reference);
+        }
+    }
+}
+
+fn refuse_or_fail(error: AppendError, written: &mut Written) -> Result<(), WriteError> {
+    match error {
+        AppendError::Unavailable(_) | AppendError::Io(_) => Err(WriteError::Store(error)),
+        error => {
+            written.refuse(error);
+            Ok(())
+        }
+    }
+}
+
+fn decode<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, WriteError> {
+    M::decode(bytes).map_err(|e| WriteError::Decode(e.to_string()))
+}
+
+fn sample(bytes: &[u8]) -> Result<(i64, f64), WireError> {
+    let mut fields = Fields::new(bytes);
+    let (mut t_ms, mut v) = (0, 0.0);
+    while let Some((number, value)) = fields.next_field()? {
+        match number {
+            1 => v = value.double(),
+            2 => t_ms = value.int(),
+            _ => {}
+        }
+    }
+    Ok((t_ms, v))
+}
+
+/// The labels of a run of `Label` fields; the inner error is why they are refused.
+fn labels(bytes: &[u8]) -> Result<Result<Labels, String>, WriteError> {
+    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
+    let mut fields = Fields::new(bytes);
+    while let Some((number, value)) = fields.next_field()? {
+        if number != 1 {
+            continue;
+        }
+        let (mut name, mut text) = ("", "");
+        let mut parts = Fields::new(value.bytes());
+        while let Some((number, value)) = parts.next_field()? {
+            let slice = std::str::from_utf8(value.bytes());
+            let slice =
+                slice.map_err(|_| WriteError::Decode("proto: label is not UTF-8".into()))?;
+            match number {
+                1 => name = slice,
+                2 => text = slice,
+                _ => {}
+            }
+        }
+        pairs.push((name, text));
+    }
+    Ok(checked(&pairs))
+}
+
+fn checked(pairs: &[(&str, &str)]) -> Result<Labels, String> {
+    let labels = Labels::from_pairs(pairs.iter().copied());
+    let given = pairs.iter().filter(|(_, value)| !value.is_empty()).count();
+    if given != labels.len() {
+        return Err(format!(
+            "invalid labels for series, labels {labels}: duplicate label name"
+        ));
+    }
+    let valid = |(name, _)| ValidationScheme::Utf8.is_label_name(name);
+    if labels.metric_name().is_empty() || !labels.iter().all(valid) {
+        return Err(format!("invalid metric name or labels, got {labels}"));
+    }
+    Ok(labels)
+}
+
+fn symbolized_pairs(symbols: &[String], refs: &[u32]) -> Result<Labels, String> {
+    let (pairs, rest) = refs.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(format!("invalid labelRefs length {}", refs.len()));
+    }
+    let symbol = |index: u32| {
+        symbols
+            .get(index as usize)
+            .map(String::as_str)
+            .ok_or_else(|| {
+                format!(
+                    "labelRefs {index} (name) = {index} outside of symbols table (size {})",
+                    symbols.len()
+                )
+            })
+    };
+    let pairs = pairs.iter().map(|[n, v]| Ok((symbol(*n)?, symbol(*v)?)));
+    Ok(Labels::from_pairs(
+        pairs.collect::<Result<Vec<_>, String>>()?,
+    ))
+}
+
+fn symbolized(symbols: &[String], refs: &[u32]) -> Result<Labels, String> {
+    let labels = symbolized_pairs(symbols, refs)?;
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    checked(&pairs)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! A web server that records what it is sent: Slack's and webhooks' end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+
+/// A request that arrived.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub path: String,
+    pub body: String,
+    pub at: Instant,
+}
+
+impl Request {
+    /// The body as JSON, or null.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// Answers every request with 200 and `ok`, and remembers it.
+pub struct Receiver {
+    port: u16,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Receiver {
+    /// Starts listening.
+    ///
+    /// # Panics
+    /// Where loopback has no free port.
+    pub fn start() -> Receiver {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&requests);
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || serve(connection, &shared));
+            }
+        });
+        Receiver { port, requests }
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// All requests so far whose path begins with `path`.
+    pub fn requests(&self, path: &str) -> Vec<Request> {
+        let requests = self.requests.lock().expect("no thread panics while it holds the lock");
+        requests.iter().filter(|r| r.path.starts_with(path)).cloned().collect()
+    }
+}
+
+/// Reads requests off a connection until it ends or breaks.
+fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
+    let Ok(mut writer) = connection.try_clone() else { return };
+    let mut reader = BufReader::new(connection);
+    loop {
+        let mut line = String::new();
+        if !matches!(reader.read_line(&mut line), Ok(n) if n > 0) {
+            return;
+        }
+        let path = line.split(' ').nth(1).unwrap_or("").to_owned();
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            if !matches!(reader.read_line(&mut header), Ok(n) if n > 0) {
+                return;
+            }
+            if header.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = header.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let request = Request { path, body, at: Instant::now() };
+        requests.lock().expect("no thread panics while it holds the lock").push(request);
+        if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What was acknowledged is there after kill -9.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use e2e::{Process, build_services, free_port, get, get_json, post, query, wait_for};
+use prost::Message;
+use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+fn request(series: &str, samples: impl Iterator<Item = (i64, f64)>) -> Vec<u8> {
+    let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+    let series = TimeSeries {
+        labels: vec![label("__name__", "acknowledged"), label("series", series)],
+        samples: samples.map(|(timestamp, value)| Sample { value, timestamp }).collect(),
+        ..TimeSeries::default()
+    };
+    let request = WriteRequest { timeseries: vec![series], ..WriteRequest::default() };
+    snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap()
+}
+
+#[test]
+fn acknowledged_samples_survive_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}");
+    let args = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", dir.path().join("data").display()),
+        format!("--web.listen-address={address}"),
+        format!("--grpc-address=127.0.0.1:{}", free_port()),
+        "--web.enable-remote-write-receiver".to_owned(),
+    ];
+    let program = build_services().join("scraper-store");
+    let mut store = Process::start("scraper-store", &program, &args, dir.path());
+    let ready = || {
+        wait_for("scraper-store gets ready", Duration::from_secs(30), || {
+            get(&format!("{url}/-/ready")).filter(|(status, _)| *status == 200)
+        })
+    };
+    ready();
+
+    let base = now_ms() - 600_000;
+    let mut acknowledged = [0i64; 3];
+    for round in 0..3 {
+        let started = std::time::Instant::now();
+        // Write until the process is killed in the middle of it.
+        while started.elapsed() < Duration::from_millis(600) {
+            for (series, count) in acknowledged.iter_mut().enumerate() {
+                let body = request(
+                    &series.to_string(),
+                    (*count..*count + 5).map(|i| (base + i, i as f64)),
+                );
+                let answer = post(&format!("{url}/api/v1/write"), &[], &body);
+                assert_eq!(answer.map(|(status, _)| status), Some(204));
+                *count += 5;
+            }
+        }
+        store.kill();
+        store.restart();
+        ready();
+        for (series, count) in acknowledged.iter().enumerate() {
+            let found = query(&url, &format!(r#"count_over_time(acknowledged{{series="{series}"}}[20m])"#));
+            let found: f64 = found.unwrap()[0]["value"][1].as_str().unwrap().parse().unwrap();
+            assert_eq!(found as i64, *count, "round {round}, series {series}");
+        }
+    }
+    let range = get_json(&format!(
+        "{url}/api/v1/query?query=acknowledged%7Bseries%3D%220%22%7D%5B20m%5D"
+    ))
+    .unwrap();
+    let values = range["data"]["result"][0]["values"].as_array().unwrap().clone();
+    for (i, value) in values.iter().enumerate() {
+        assert_eq!(value[1].as_str().unwrap(), i.to_string(), "sample {i} has its value");
+    }
+    store.stop();
+}
