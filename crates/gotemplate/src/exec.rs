@@ -42,7 +42,7 @@ impl Scope<'_> {
         self.run.template(self.run.set, name, data)
     }
 
-    /// Runs a template of another set with the same functions and the same budget.
+    /// Runs a template of another set, as text, with the same functions and the same budget.
     ///
     /// # Errors
     /// As [`Set::execute`].
@@ -51,7 +51,7 @@ impl Scope<'_> {
             set,
             functions: self.run.functions,
             missing_key: self.run.missing_key,
-            html: self.run.html,
+            html: false,
             limits: self.run.limits,
             steps: self.run.steps.clone(),
             depth: self.run.depth.clone(),

@@ -50,7 +50,7 @@ fn host_object(out: &mut String, host: &dyn Object) -> Result<(), String> {
     if let Some(value) = host.json().or_else(|| host.underlying()) {
         return write(out, &value);
     }
-    let fields = host.fields();
+    let fields = host.json_fields();
     object(out, fields.iter().map(|(name, value)| (*name, value)))
 }
 

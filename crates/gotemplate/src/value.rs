@@ -90,6 +90,11 @@ pub trait Object: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The fields under their names in JSON.
+    fn json_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// For hosts to get their own type back.
     fn as_any(&self) -> &dyn std::any::Any;
 }
