@@ -19,7 +19,7 @@ use crate::config::{HttpClientConfig, TlsConfig};
 use crate::connect::{ConnectError, Connector, Settings};
 use crate::error::RequestError;
 use crate::files::{Stamp, stamp};
-use crate::proxy::Proxies;
+use crate::proxy::{Proxies, ProxyKind};
 use crate::{Error, tls};
 
 /// Above any sane scrape interval, so connections outlive the pause between scrapes (upstream's
@@ -53,6 +53,7 @@ struct Inner {
     config: HttpClientConfig,
     options: ClientOptions,
     auth: Auth,
+    proxies: Proxies,
     tls_files: Vec<PathBuf>,
     current: RwLock<Current>,
     rebuilding: Mutex<()>,
@@ -86,11 +87,13 @@ impl Client {
             .cloned()
             .collect();
         let stamps = tls_files.iter().map(|file| stamp(file)).collect();
-        let pool = pool(config, &options)?;
+        let proxies = Proxies::new(&config.proxy(), &|name| std::env::var(name).ok())?;
+        let pool = pool(config, &options, &proxies)?;
         Ok(Client(Arc::new(Inner {
             auth: Auth::new(config)?,
             config: config.clone(),
             options,
+            proxies,
             tls_files,
             current: RwLock::new(Current { pool, stamps }),
             rebuilding: Mutex::new(()),
@@ -148,6 +151,7 @@ impl Client {
             *request.method_mut() = parts.method.clone();
             *request.uri_mut() = parts.uri.clone();
             *request.headers_mut() = headers;
+            self.authorize_at_proxy(&mut request);
             let response = self
                 .pool()?
                 .request(request)
@@ -185,6 +189,23 @@ impl Client {
             parts.headers.remove(header::HOST);
             parts.method = next.method;
             parts.uri = next.uri;
+        }
+    }
+
+    /// A plain request through an HTTP proxy carries the proxy's password itself; for https the
+    /// tunnel does.
+    fn authorize_at_proxy<B>(&self, request: &mut Request<B>) {
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        if https || self.0.options.unix_socket.is_some() {
+            return;
+        }
+        if let Some(proxy) = self.0.proxies.of(request.uri())
+            && proxy.kind != ProxyKind::Socks5
+            && let Some(value) = &proxy.authorization
+        {
+            request
+                .headers_mut()
+                .insert(header::PROXY_AUTHORIZATION, value.clone());
         }
     }
 
@@ -228,7 +249,7 @@ impl Client {
             return Ok(inner.current.read().pool.clone());
         }
         let stamps = inner.tls_files.iter().map(|file| stamp(file)).collect();
-        let pool = pool(&inner.config, &inner.options)
+        let pool = pool(&inner.config, &inner.options, &inner.proxies)
             .map_err(|error| RequestError::Connect(error.to_string()))?;
         *inner.current.write() = Current {
             pool: pool.clone(),
@@ -238,12 +259,16 @@ impl Client {
     }
 }
 
-fn pool(config: &HttpClientConfig, options: &ClientOptions) -> Result<Pool, Error> {
+fn pool(
+    config: &HttpClientConfig,
+    options: &ClientOptions,
+    proxies: &Proxies,
+) -> Result<Pool, Error> {
     let http2 = config.enable_http2 && !options.http1_only;
     let connector = Connector::new(Settings {
         tls: tls_source(&config.tls_config, http2)?,
         server_name: config.tls_config.server_name.clone(),
-        proxies: Proxies::new(&config.proxy(), &|name| std::env::var(name).ok())?,
+        proxies: proxies.clone(),
         unix_socket: options.unix_socket.clone(),
     });
     let mut builder = legacy::Client::builder(TokioExecutor::new());

@@ -1,4 +1,5 @@
 //! The kit as a process: exit codes, output, signals. The test binary starts itself as the service.
+#![allow(clippy::unwrap_used, reason = "a test without #[test] functions")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Output, Stdio};

@@ -1,5 +1,6 @@
 //! Certificates and a small HTTP/1.1 client for the tests of the listeners.
 #![allow(dead_code)]
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
