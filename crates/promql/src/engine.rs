@@ -1,16 +1,21 @@
 //! The engine: from a query text, or its tree, to an answer.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use storage::Queryable;
 
-use crate::ast::Expr;
+use crate::annotate::Notes;
+use crate::ast::{Expr, ValueType};
+use crate::budget::QueryBytes;
 use crate::cancel::CancelToken;
+use crate::exec;
 use crate::features::Features;
+use crate::plan::{self, QueryTimes};
 use crate::query_error::QueryError;
-use crate::value::{QueryResult, StatsLevel};
+use crate::value::{QueryResult, QueryStats, SampleStats, StatsLevel, Timings, Value};
 
 /// Upstream's `--query.lookback-delta`.
 pub const DEFAULT_LOOKBACK_DELTA_MS: i64 = 5 * 60_000;
@@ -93,19 +98,45 @@ pub struct QueryOptions {
 #[derive(Clone, Debug)]
 pub struct Engine {
     options: Arc<EngineOptions>,
+    /// Bytes that running queries hold.
+    bytes: Arc<AtomicU64>,
+    /// Threads to compute columns on; none where one thread does it all.
+    pool: Option<Arc<rayon::ThreadPool>>,
 }
 
 impl Engine {
     /// An engine.
     pub fn new(options: EngineOptions) -> Engine {
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        };
+        let pool = (threads > 1)
+            .then(|| {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|i| format!("promql-{i}"))
+                    .build()
+                    // Without threads queries run on their callers' alone.
+                    .ok()
+            })
+            .flatten()
+            .map(Arc::new);
         Engine {
             options: Arc::new(options),
+            bytes: Arc::new(AtomicU64::new(0)),
+            pool,
         }
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    /// Bytes that running queries hold at the moment, as far as they are counted.
+    pub fn bytes_in_use(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Evaluates `query` at one time.
@@ -119,8 +150,8 @@ impl Engine {
         t_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let _ = (queryable, query, t_ms, options, Instant::now());
-        Err(QueryError::Execution("engine is being built".to_owned()))
+        let expr = self.parse(query)?;
+        self.instant_expr(queryable, &expr, query, t_ms, options)
     }
 
     /// [`Engine::instant`] for a parsed query. `text` is what positions in annotations refer to; empty
@@ -136,8 +167,12 @@ impl Engine {
         t_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let _ = (queryable, expr, text, t_ms, options);
-        Err(QueryError::Execution("engine is being built".to_owned()))
+        let times = QueryTimes {
+            start_ms: t_ms,
+            end_ms: t_ms,
+            step_ms: 0,
+        };
+        self.run(queryable, expr, text, times, Kind::Instant, options)
     }
 
     /// Evaluates `query` at `start_ms`, `start_ms + step_ms`, ... up to and including `end_ms`.
@@ -153,8 +188,8 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let _ = (queryable, query, start_ms, end_ms, step_ms, options);
-        Err(QueryError::Execution("engine is being built".to_owned()))
+        let expr = self.parse(query)?;
+        self.range_expr(queryable, &expr, query, start_ms, end_ms, step_ms, options)
     }
 
     /// [`Engine::range`] for a parsed query; `text` as for [`Engine::instant_expr`].
@@ -172,7 +207,180 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let _ = (queryable, expr, text, start_ms, end_ms, step_ms, options);
-        Err(QueryError::Execution("engine is being built".to_owned()))
+        let value_type = expr.value_type();
+        if !matches!(value_type, ValueType::Vector | ValueType::Scalar) {
+            return Err(QueryError::Parse(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                value_type.documented()
+            )));
+        }
+        let times = QueryTimes {
+            start_ms,
+            end_ms,
+            step_ms: step_ms.max(0),
+        };
+        self.run(queryable, expr, text, times, Kind::Range, options)
+    }
+
+    fn parse(&self, query: &str) -> Result<Expr, QueryError> {
+        crate::parse::parse_expr(query, self.options.features)
+            .map_err(|errors| QueryError::Parse(errors.to_string()))
+    }
+
+    fn run(
+        &self,
+        queryable: &dyn Queryable,
+        expr: &Expr,
+        text: &str,
+        times: QueryTimes,
+        kind: Kind,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        if depth(expr) <= SHALLOW {
+            return self.evaluate(queryable, expr, text, times, kind, options);
+        }
+        // Deep trees need a deep stack.
+        std::thread::scope(|scope| {
+            let worker = std::thread::Builder::new()
+                .name("promql-deep".to_owned())
+                .stack_size(DEEP_STACK_BYTES)
+                .spawn_scoped(scope, || {
+                    self.evaluate(queryable, expr, text, times, kind, options)
+                });
+            match worker.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => Err(QueryError::Execution(format!(
+                    "no thread for a deeply nested query: {error}"
+                ))),
+            }
+        })
+    }
+
+    fn evaluate(
+        &self,
+        queryable: &dyn Queryable,
+        expr: &Expr,
+        text: &str,
+        times: QueryTimes,
+        kind: Kind,
+        options: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let began = Instant::now();
+        let mut cancel = options.cancel.clone();
+        if !self.options.timeout.is_zero()
+            && let Some(deadline) = began.checked_add(self.options.timeout)
+        {
+            cancel = cancel.with_deadline(deadline);
+        }
+        cancel.check("query execution")?;
+        let lookback_ms = match options.lookback_delta_ms {
+            Some(lookback) if lookback > 0 => lookback,
+            _ if self.options.lookback_delta_ms > 0 => self.options.lookback_delta_ms,
+            _ => DEFAULT_LOOKBACK_DELTA_MS,
+        };
+        let plan = plan::prepare(expr, times)?;
+        let (min_ms, max_ms) = plan::time_range(&plan, times.start_ms, times.end_ms, lookback_ms);
+        let querier = queryable.querier(min_ms, max_ms)?;
+        let query = exec::Query {
+            options: &self.options,
+            querier: &*querier,
+            times,
+            lookback_ms,
+            cancel,
+            stats: options.stats,
+            pool: self.pool.as_deref(),
+            bytes: QueryBytes::new(
+                self.options.max_query_bytes,
+                &self.bytes,
+                self.options.total_bytes,
+            ),
+            notes: Notes::default(),
+            selections: Mutex::default(),
+            samples_read: AtomicU64::new(0),
+            discarded: exec::Looked::default(),
+        };
+        let looked = exec::Looked::default();
+        let grid = grid(times);
+        let scope = exec::Scope {
+            grid,
+            path: Vec::new(),
+            looked: &looked,
+        };
+        let prepared = Instant::now();
+        let (value, usage) = match kind {
+            Kind::Instant => exec::instant(&query, &plan, &scope)?,
+            Kind::Range if grid.len == 0 => (Value::Matrix(Vec::new()), exec::Usage::empty(0)),
+            Kind::Range => exec::range(&query, &plan, &scope)?,
+        };
+        if usage.peak > self.options.max_samples {
+            return Err(QueryError::TooManySamples);
+        }
+        let evaluated = Instant::now();
+        let per_step = std::mem::take(
+            &mut *looked
+                .per_step
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        Ok(QueryResult {
+            value,
+            annotations: query.notes.render(text),
+            stats: QueryStats {
+                samples: SampleStats {
+                    total_queryable_samples: looked.total.load(Ordering::Relaxed),
+                    peak_samples: usage.peak,
+                    samples_read: query.samples_read.load(Ordering::Relaxed),
+                    per_step: if options.stats == StatsLevel::PerStep {
+                        grid.times()
+                            .zip(per_step.into_iter().chain(std::iter::repeat(0)))
+                            .collect()
+                    } else {
+                        Vec::new()
+                    },
+                },
+                timings: Timings {
+                    prepare: (prepared - began).as_secs_f64(),
+                    inner_eval: (evaluated - prepared).as_secs_f64(),
+                    result_sort: 0.0,
+                },
+            },
+        })
+    }
+}
+
+/// Trees up to this depth are evaluated on the caller's stack.
+const SHALLOW: usize = 48;
+/// Enough for the deepest tree that the parser accepts.
+const DEEP_STACK_BYTES: usize = 64 << 20;
+
+fn depth(expr: &Expr) -> usize {
+    let mut deepest = 0;
+    let mut rest = vec![(expr, 1)];
+    while let Some((expr, depth)) = rest.pop() {
+        deepest = deepest.max(depth);
+        expr.for_each_child(|child| rest.push((child, depth + 1)));
+    }
+    deepest
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Instant,
+    Range,
+}
+
+fn grid(times: QueryTimes) -> exec::Grid {
+    let len = if times.end_ms < times.start_ms {
+        0
+    } else if times.step_ms == 0 {
+        1
+    } else {
+        ((times.end_ms - times.start_ms) / times.step_ms + 1) as usize
+    };
+    exec::Grid {
+        start: times.start_ms,
+        step: times.step_ms.max(1),
+        len,
     }
 }

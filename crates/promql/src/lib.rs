@@ -1,13 +1,17 @@
 //! PromQL: lex, parse, check, print, plan, execute.
 
+mod annotate;
 pub mod ast;
+mod budget;
 pub mod cancel;
 pub mod check;
 pub mod engine;
+mod exec;
 pub mod features;
 pub mod functions;
 pub mod lex;
 pub mod parse;
+mod plan;
 pub mod print;
 pub mod query_error;
 pub mod script;

@@ -48,8 +48,14 @@ impl MatrixSeries {
 /// The answer of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    Scalar { t_ms: i64, v: f64 },
-    String { t_ms: i64, s: String },
+    Scalar {
+        t_ms: i64,
+        v: f64,
+    },
+    String {
+        t_ms: i64,
+        s: String,
+    },
     /// In the order that the query's last operator gave (`sort`, `topk`), otherwise unordered.
     Vector(Vec<VectorSample>),
     /// Sorted by labels.

@@ -1,0 +1,269 @@
+//! Instant vector selectors: the last sample at each step, if it is recent and no stale marker.
+
+use std::sync::Arc;
+
+use storage::Columns;
+
+use super::columns::{ABSENT, Column, Grid, is_absent};
+use super::samples::{Stored, with_scratch};
+use super::select::{self, Span};
+use super::vect::{Leaf, Tally, Vect};
+use super::{Query, Scope};
+use crate::annotate::Note;
+use crate::ast::{At, Expr, PosRange, VectorSelector};
+use crate::query_error::QueryError;
+
+/// At which times samples are looked up for the steps of a grid: offset and `@` applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct References {
+    pub first: i64,
+    /// 0 with `@`: the same time at every step.
+    pub step: i64,
+    pub len: usize,
+}
+
+impl References {
+    pub(crate) fn new(grid: Grid, at: Option<At>, offset_ms: i64) -> References {
+        match at {
+            Some(At::TimestampMs(t)) => References {
+                first: t.saturating_sub(offset_ms),
+                step: 0,
+                len: grid.len,
+            },
+            // `@ start()` and `@ end()` have become times in the plan.
+            Some(At::Start | At::End) | None => References {
+                first: grid.start.saturating_sub(offset_ms),
+                step: grid.step,
+                len: grid.len,
+            },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, step: usize) -> i64 {
+        self.first + self.step * step as i64
+    }
+
+    pub(crate) fn last(&self) -> i64 {
+        self.at(self.len.saturating_sub(1))
+    }
+}
+
+/// What a selector gives for the sample it finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Value,
+    /// `timestamp()`: seconds.
+    Timestamp,
+    /// `start_timestamp()`: seconds; nothing where it is unknown.
+    StartTimestamp,
+    /// `info()`: milliseconds.
+    TimestampMs,
+}
+
+/// Evaluates a selector.
+pub(crate) fn instant<'q>(
+    query: &'q Query<'q>,
+    selector: &'q VectorSelector,
+    scope: &Scope<'q>,
+) -> Result<Vect<'q>, QueryError> {
+    lookup(query, selector, scope, Wanted::Value)
+}
+
+/// Evaluates a selector for something else than its values.
+pub(crate) fn lookup<'q>(
+    query: &'q Query<'q>,
+    selector: &'q VectorSelector,
+    scope: &Scope<'q>,
+    wanted: Wanted,
+) -> Result<Vect<'q>, QueryError> {
+    let references = References::new(scope.grid, selector.at, selector.offset_ms());
+    from_matchers(query, selector, references, scope, wanted)
+}
+
+fn from_matchers<'q>(
+    query: &'q Query<'q>,
+    selector: &'q VectorSelector,
+    references: References,
+    scope: &Scope<'q>,
+    wanted: Wanted,
+) -> Result<Vect<'q>, QueryError> {
+    let lookback = query.lookback_ms;
+    let span = Span {
+        min_ms: references.first - lookback + 1,
+        max_ms: references.last() + if selector.smoothed { lookback } else { 0 },
+        range_ms: 0,
+    };
+    let set = select::select(query, &selector.matchers, span, scope)?;
+    let metas = select::metas(&set);
+    let stored = Stored {
+        set,
+        min_ms: span.min_ms,
+        max_ms: span.max_ms,
+        skip_buckets: crate::plan::skips_buckets(&scope.path),
+        start_times: wanted == Wanted::StartTimestamp,
+    };
+    let leaf = Instant {
+        stored,
+        references,
+        lookback,
+        wanted,
+        smoothed: selector.smoothed,
+        query,
+        selector,
+    };
+    Ok(Vect::lazy(
+        metas,
+        Box::new(leaf),
+        scope.grid.len,
+        select::has_one_name(selector),
+        scope.looked,
+    ))
+}
+
+struct Instant<'q> {
+    stored: Stored,
+    references: References,
+    lookback: i64,
+    wanted: Wanted,
+    smoothed: bool,
+    query: &'q Query<'q>,
+    selector: &'q VectorSelector,
+}
+
+impl Leaf for Instant<'_> {
+    fn column(&self, i: usize, out: &mut Column, tally: &mut Tally) -> Result<(), QueryError> {
+        with_scratch(|samples| {
+            tally.read += self.stored.decode(i, samples)?;
+            if self.smoothed {
+                self.smooth(i, samples, out, tally)?;
+            } else {
+                look_back(samples, self.references, self.lookback, self.wanted, out);
+            }
+            for step in 0..out.floats.len() {
+                if let Some(h) = out.histogram(step) {
+                    tally.looked[step] += h.size_in_samples() as u64;
+                } else if !is_absent(out.floats[step]) {
+                    tally.looked[step] += 1;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn name(&self) -> String {
+        Expr::Vector(Box::new(self.selector.clone())).to_string()
+    }
+}
+
+impl Instant<'_> {
+    fn smooth(
+        &self,
+        i: usize,
+        samples: &mut Columns,
+        out: &mut Column,
+        tally: &mut Tally,
+    ) -> Result<(), QueryError> {
+        let _ = tally;
+        let pos: PosRange = self.selector.pos;
+        let metric = || self.stored.set.series[i].labels().metric_name().to_owned();
+        for step in 0..self.references.len {
+            let t = self.references.at(step);
+            let window = crate::functions::window_of(
+                samples,
+                t - self.lookback,
+                t.saturating_add(self.lookback),
+            );
+            use crate::functions::extended::Smoothed;
+            match crate::functions::extended::smooth_at(&window, t)? {
+                Smoothed::Nothing => {}
+                Smoothed::Mixed => self
+                    .query
+                    .notes
+                    .add(Note::MixedFloatsHistograms { metric: metric() }, pos),
+                Smoothed::Incompatible => self
+                    .query
+                    .notes
+                    .add(Note::MixedExponentialCustom { metric: metric() }, pos),
+                Smoothed::Value(value) => out.set(step, value),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For each step the last sample that is not later, unless it is older than the lookback delta or a
+/// stale marker.
+pub(crate) fn look_back(
+    samples: &Columns,
+    references: References,
+    lookback: i64,
+    wanted: Wanted,
+    out: &mut Column,
+) {
+    if samples.histogram_ms.is_empty() && wanted == Wanted::Value {
+        return look_back_floats(samples, references, lookback, out);
+    }
+    let (mut f, mut h) = (0, 0);
+    for step in 0..references.len {
+        let t = references.at(step);
+        while f < samples.float_ms.len() && samples.float_ms[f] <= t {
+            f += 1;
+        }
+        while h < samples.histogram_ms.len() && samples.histogram_ms[h] <= t {
+            h += 1;
+        }
+        let float_ms = f.checked_sub(1).map(|f| samples.float_ms[f]);
+        let histogram_ms = h.checked_sub(1).map(|h| samples.histogram_ms[h]);
+        let is_histogram = histogram_ms > float_ms;
+        let Some(found_ms) = float_ms.max(histogram_ms) else {
+            continue;
+        };
+        if found_ms <= t - lookback {
+            continue;
+        }
+        let stale = if is_histogram {
+            samples.histograms[h - 1].is_stale()
+        } else {
+            is_absent(samples.floats[f - 1])
+        };
+        if stale {
+            continue;
+        }
+        match wanted {
+            Wanted::Value if is_histogram => {
+                out.set_histogram(step, Arc::clone(&samples.histograms[h - 1]));
+            }
+            Wanted::Value => out.floats[step] = samples.floats[f - 1],
+            Wanted::Timestamp => out.floats[step] = found_ms as f64 / 1000.0,
+            Wanted::TimestampMs => out.floats[step] = found_ms as f64,
+            Wanted::StartTimestamp => {
+                let start = if is_histogram {
+                    samples.histogram_start_ms.get(h - 1)
+                } else {
+                    samples.float_start_ms.get(f - 1)
+                };
+                if let Some(start) = start.filter(|start| **start != 0) {
+                    out.floats[step] = *start as f64 / 1000.0;
+                }
+            }
+        }
+    }
+}
+
+fn look_back_floats(samples: &Columns, references: References, lookback: i64, out: &mut Column) {
+    let (times, values) = (samples.float_ms.as_slice(), samples.floats.as_slice());
+    let mut next = 0;
+    for (step, out) in out.floats.iter_mut().enumerate() {
+        let t = references.at(step);
+        while next < times.len() && times[next] <= t {
+            next += 1;
+        }
+        // A stale marker is what stands for no value.
+        *out = if next > 0 && times[next - 1] > t - lookback {
+            values[next - 1]
+        } else {
+            ABSENT
+        };
+    }
+}

@@ -1,0 +1,378 @@
+//! Functions over range vectors: a window slides over each series' samples.
+
+use model::Labels;
+use storage::Columns;
+
+use super::columns::{Column, Grid, Meta, Sample, is_absent};
+use super::samples::{Computed, Source, Stored, with_scratch};
+use super::select::{self, Span};
+use super::selector::References;
+use super::usage::{Usage, WindowUse};
+use super::vect::{Clash, Leaf, Tally, Vect};
+use super::{Query, Scope, failed, subquery};
+use crate::annotate::Note;
+use crate::ast::{Call, Expr, PosRange};
+use crate::functions::extended::{ANCHORED_SAFE, SMOOTHED_SAFE};
+use crate::functions::window::{Flags, FloatSeries, Frame, RangeFunction, Window};
+use crate::query_error::QueryError;
+
+/// How far windows reach beyond their range.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach {
+    pub before_ms: i64,
+    pub after_ms: i64,
+}
+
+/// A range vector before anything is decoded.
+pub(crate) struct Ranges<'q> {
+    pub metas: Vec<Meta>,
+    pub source: Box<dyn Source + 'q>,
+    pub references: References,
+    pub range_ms: i64,
+    pub reach: Reach,
+    pub anchored: bool,
+    pub smoothed: bool,
+    /// The labels differ without the metric name.
+    pub distinct: bool,
+    pub pos: PosRange,
+    /// What a subquery holds.
+    held: Option<(Usage, u64)>,
+    name: String,
+}
+
+impl Ranges<'_> {
+    /// The selector, for messages.
+    pub(crate) fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// The range vector of a matrix selector or subquery.
+pub(crate) fn ranges<'q>(
+    query: &'q Query<'q>,
+    expr: &'q Expr,
+    scope: &Scope<'q>,
+) -> Result<Ranges<'q>, QueryError> {
+    match expr.unwrapped() {
+        Expr::Matrix(matrix) => {
+            let selector = &matrix.selector;
+            let references = References::new(scope.grid, selector.at, selector.offset_ms());
+            let lookback = query.lookback_ms;
+            let reach = Reach {
+                before_ms: if selector.anchored || selector.smoothed {
+                    lookback
+                } else {
+                    0
+                },
+                after_ms: if selector.smoothed { lookback } else { 0 },
+            };
+            let range_ms = matrix.range_ms();
+            let span = Span {
+                min_ms: references.first - range_ms - reach.before_ms + 1,
+                max_ms: references.last() + reach.after_ms,
+                range_ms,
+            };
+            let set = select::select(query, &selector.matchers, span, scope)?;
+            let metas = select::metas(&set);
+            Ok(Ranges {
+                metas,
+                source: Box::new(Stored {
+                    set,
+                    min_ms: span.min_ms,
+                    max_ms: span.max_ms,
+                    skip_buckets: crate::plan::skips_buckets(&scope.path),
+                    start_times: query.options.use_start_timestamps,
+                }),
+                references,
+                range_ms,
+                reach,
+                anchored: selector.anchored,
+                smoothed: selector.smoothed,
+                distinct: select::has_one_name(selector),
+                pos: matrix.pos(),
+                held: None,
+                name: expr.unwrapped().to_string(),
+            })
+        }
+        Expr::Subquery(sub) => {
+            let computed = subquery::compute(query, sub, scope, &query.discarded)?;
+            let bytes = computed.columns.iter().map(Column::bytes).sum();
+            Ok(Ranges {
+                metas: computed.metas,
+                source: Box::new(Computed {
+                    columns: computed.columns,
+                    grid: computed.grid,
+                }),
+                references: References::new(scope.grid, sub.at, sub.offset_ms()),
+                range_ms: sub.range_ms(),
+                reach: Reach::default(),
+                anchored: false,
+                smoothed: false,
+                distinct: false,
+                pos: expr.unwrapped().pos(),
+                held: Some((computed.usage, bytes)),
+                name: "a subquery".to_owned(),
+            })
+        }
+        _ => failed("unexpected type of an operand, wanted range vector"),
+    }
+}
+
+/// A function over the ranges.
+pub(crate) fn apply<'q>(
+    query: &'q Query<'q>,
+    call: &'q Call,
+    scope: &Scope<'q>,
+    ranges: Ranges<'q>,
+    function: Box<dyn RangeFunction + 'q>,
+) -> Result<Vect<'q>, QueryError> {
+    let name = call.func.name;
+    if ranges.anchored && !ANCHORED_SAFE.contains(&name) {
+        return failed(format!(
+            "anchored modifier can only be used with: {} - not with {name}",
+            ANCHORED_SAFE.join(", ")
+        ));
+    }
+    if ranges.smoothed && !SMOOTHED_SAFE.contains(&name) {
+        return failed(format!(
+            "smoothed modifier can only be used with: {} - not with {name}",
+            SMOOTHED_SAFE.join(", ")
+        ));
+    }
+    let counter_check = match name {
+        "rate" | "increase" if query.options.type_and_unit_labels => CounterCheck::Type,
+        "rate" | "increase" => CounterCheck::Name,
+        _ => CounterCheck::No,
+    };
+    let metas = ranges.metas;
+    let leaf = Sliding {
+        labels: metas.iter().map(|meta| meta.labels.clone()).collect(),
+        source: ranges.source,
+        function,
+        references: ranges.references,
+        range_ms: ranges.range_ms,
+        reach: ranges.reach,
+        grid: scope.grid,
+        query,
+        pos: ranges.pos,
+        counter_check,
+        name: ranges.name,
+    };
+    let mut vect = Vect::lazy(
+        metas,
+        Box::new(leaf),
+        scope.grid.len,
+        ranges.distinct,
+        scope.looked,
+    );
+    if let Some((usage, bytes)) = &ranges.held {
+        let charge = query.bytes.take(*bytes, || "a subquery".to_owned())?;
+        vect = vect.holding(usage, charge);
+    }
+    // These two give back a sample of the series itself.
+    if matches!(name, "last_over_time" | "first_over_time") {
+        return Ok(vect);
+    }
+    vect.without_name(query, Clash::Fail)
+}
+
+/// How `rate` and `increase` find out whether they are used on something that is no counter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CounterCheck {
+    No,
+    Name,
+    Type,
+}
+
+struct Sliding<'q> {
+    labels: Vec<Labels>,
+    source: Box<dyn Source + 'q>,
+    function: Box<dyn RangeFunction + 'q>,
+    references: References,
+    range_ms: i64,
+    reach: Reach,
+    grid: Grid,
+    query: &'q Query<'q>,
+    pos: PosRange,
+    counter_check: CounterCheck,
+    name: String,
+}
+
+impl Leaf for Sliding<'_> {
+    fn column(&self, i: usize, out: &mut Column, tally: &mut Tally) -> Result<(), QueryError> {
+        with_scratch(|samples| {
+            tally.read += self.source.load(i, samples)?;
+            let bounds = self.bounds(&samples.float_ms);
+            if samples.histograms.is_empty() {
+                self.slide_floats(i, samples, &bounds, out, tally)?;
+            } else {
+                self.slide(i, samples, &bounds, out, tally)?;
+            }
+            self.check_counter(i, out);
+            Ok(())
+        })
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Sliding<'_> {
+    /// First and one past the last index of each step's window.
+    fn bounds(&self, times: &[i64]) -> Vec<(u32, u32)> {
+        let (mut from, mut to) = (0, 0);
+        (0..self.grid.len)
+            .map(|step| {
+                let end = self.references.at(step);
+                let after = end - self.range_ms - self.reach.before_ms;
+                let until = end + self.reach.after_ms;
+                while to < times.len() && times[to] <= until {
+                    to += 1;
+                }
+                while from < to && times[from] <= after {
+                    from += 1;
+                }
+                (from as u32, to as u32)
+            })
+            .collect()
+    }
+
+    fn slide_floats(
+        &self,
+        i: usize,
+        samples: &Columns,
+        bounds: &[(u32, u32)],
+        out: &mut Column,
+        tally: &mut Tally,
+    ) -> Result<(), QueryError> {
+        let mut widest = 0;
+        for (looked, (from, to)) in tally.looked.iter_mut().zip(bounds) {
+            let size = u64::from(to - from);
+            *looked += size;
+            widest = widest.max(size);
+        }
+        tally.window = WindowUse {
+            widest,
+            last: bounds.last().map_or(0, |(from, to)| u64::from(to - from)),
+        };
+        if widest == 0 {
+            return Ok(());
+        }
+        if samples.float_start_ms.is_empty() {
+            let series = FloatSeries {
+                times: &samples.float_ms,
+                values: &samples.floats,
+                bounds,
+                first_end_ms: self.references.first,
+                end_step_ms: self.references.step,
+                range_ms: self.range_ms,
+                grid: self.grid,
+            };
+            if self.function.floats(&series, &mut out.floats) {
+                return Ok(());
+            }
+        }
+        self.each(i, samples, bounds, &[], out)
+    }
+
+    fn slide(
+        &self,
+        i: usize,
+        samples: &Columns,
+        bounds: &[(u32, u32)],
+        out: &mut Column,
+        tally: &mut Tally,
+    ) -> Result<(), QueryError> {
+        let histogram_bounds = self.bounds(&samples.histogram_ms);
+        // Sizes up to each histogram, so that a window's size is a difference.
+        let mut sizes = Vec::with_capacity(samples.histograms.len() + 1);
+        let mut sum = 0u64;
+        sizes.push(sum);
+        for h in &samples.histograms {
+            sum += h.size_in_samples() as u64;
+            sizes.push(sum);
+        }
+        tally.window = WindowUse::default();
+        for (step, ((from, to), (h_from, h_to))) in bounds.iter().zip(&histogram_bounds).enumerate()
+        {
+            let size = u64::from(to - from) + sizes[*h_to as usize] - sizes[*h_from as usize];
+            tally.looked[step] += size;
+            tally.window.widest = tally.window.widest.max(size);
+            tally.window.last = size;
+        }
+        self.each(i, samples, bounds, &histogram_bounds, out)
+    }
+
+    /// Window by window.
+    fn each(
+        &self,
+        i: usize,
+        samples: &Columns,
+        bounds: &[(u32, u32)],
+        histogram_bounds: &[(u32, u32)],
+        out: &mut Column,
+    ) -> Result<(), QueryError> {
+        let mut flags = Flags::default();
+        let range = |bounds: &[(u32, u32)], step: usize| {
+            bounds
+                .get(step)
+                .map_or((0, 0), |(from, to)| (*from as usize, *to as usize))
+        };
+        for step in 0..self.grid.len {
+            let window = Window::new(samples, range(bounds, step), range(histogram_bounds, step));
+            if window.is_empty() {
+                continue;
+            }
+            let end_ms = self.references.at(step);
+            let frame = Frame {
+                window,
+                step,
+                t_ms: self.grid.at(step),
+                start_ms: end_ms - self.range_ms,
+                end_ms,
+            };
+            let mut found = Flags::default();
+            match self.function.eval(&frame, &mut found)? {
+                Some(Sample::Float(v)) => out.floats[step] = v,
+                Some(Sample::Histogram(h)) => out.set_histogram(step, h),
+                None => {}
+            }
+            flags.set(found);
+        }
+        if !flags.is_empty() {
+            for note in flags.notes(self.labels[i].metric_name()) {
+                self.query.notes.add(note, self.pos);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_counter(&self, i: usize, out: &Column) {
+        if self.counter_check == CounterCheck::No {
+            return;
+        }
+        let labels = &self.labels[i];
+        let metric = labels.metric_name();
+        let type_label = labels.get("__type__");
+        let fine = metric.is_empty()
+            || match self.counter_check {
+                CounterCheck::Type => matches!(type_label, "counter" | "histogram"),
+                _ => ["_total", "_sum", "_count", "_bucket"]
+                    .iter()
+                    .any(|suffix| metric.ends_with(suffix)),
+            };
+        if fine || out.floats.iter().all(|v| is_absent(*v)) {
+            return;
+        }
+        let metric = metric.to_owned();
+        let note = match self.counter_check {
+            CounterCheck::Type => Note::PossibleNonCounterLabel {
+                metric,
+                type_label: type_label.to_owned(),
+            },
+            _ => Note::PossibleNonCounter { metric },
+        };
+        self.query.notes.add(note, self.pos);
+    }
+}
