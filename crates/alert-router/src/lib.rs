@@ -7,6 +7,7 @@
 //! Shell: [`store`], [`notify`].
 
 pub mod alert;
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod engine;

@@ -112,17 +112,19 @@ impl Silence {
         if self.matcher_sets.iter().all(Vec::is_empty) {
             return invalid("at least one matcher required".to_owned());
         }
-        for set in &self.matcher_sets {
+        for (n, set) in self.matcher_sets.iter().enumerate() {
             for (i, m) in set.iter().enumerate() {
                 if !mode.is_label_name(&m.name) {
                     return invalid(format!(
-                        "invalid label matcher {i}: invalid label name {}",
+                        "invalid label matcher {i} in set {n}: invalid label name {}",
                         golang::strconv::quote(&m.name)
                     ));
                 }
             }
             if set.iter().all(|m| m.matches("")) {
-                return invalid("at least one matcher must not match the empty string".to_owned());
+                return invalid(format!(
+                    "matcher set {n}: at least one matcher must not match the empty string"
+                ));
             }
         }
         if self.ends_at < self.starts_at {

@@ -19,8 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub mod http;
-pub use http::{HttpConfig, TlsConfig};
+pub use http_client::{HttpClientConfig as HttpConfig, TlsConfig};
 
 use self::global::GlobalSection;
 use self::inhibit::InhibitRuleSection;

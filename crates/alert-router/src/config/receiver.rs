@@ -282,10 +282,13 @@ fn slack(config: &mut SlackConfig, global: &GlobalSection) -> Result<(), Error> 
             ));
         }
         let (token, file) = (config.app_token.clone(), config.app_token_file.clone());
-        config
-            .http_config
-            .get_or_insert_default()
-            .authorize("Bearer", token, file);
+        let http = config.http_config.get_or_insert_default();
+        http.authorization = Some(http_client::Authorization {
+            kind: "Bearer".to_owned(),
+            credentials: token,
+            credentials_file: file.into(),
+            ..http_client::Authorization::default()
+        });
         config.api_url = config.app_url.as_ref().map(SecretUrl::from);
     }
     Ok(())

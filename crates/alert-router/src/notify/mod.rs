@@ -2,12 +2,14 @@
 
 pub mod discord;
 pub mod email;
+pub mod http;
 pub mod mattermost;
 pub mod msteamsv2;
 pub mod opsgenie;
 pub mod pagerduty;
 pub mod pushover;
 pub mod refused;
+pub mod render;
 pub mod slack;
 pub mod telegram;
 pub mod webhook;
@@ -54,6 +56,20 @@ pub struct Notification {
     pub memory: Memory,
     /// When.
     pub now: Timestamp,
+}
+
+impl Notification {
+    /// Whether every alert in it is resolved.
+    pub fn resolved(&self) -> bool {
+        self.alerts.iter().all(|flushed| flushed.resolved)
+    }
+
+    /// SHA-256 of the group key, in hex: how receivers know a group.
+    pub fn key_hash(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(self.group_key.as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Why a notification was not delivered. The text holds no secret.

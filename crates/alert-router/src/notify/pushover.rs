@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use yaml_config::Secret;
 
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::http::{Http, secret, truncate};
+use super::render::{Render, Texts};
+use super::{Failure, Memory, Notification, Notifier};
 use crate::config::scalars::GoDuration;
 use crate::config::settings::{settings, unset};
 use crate::config::{Error, HttpConfig, at_most_one};
@@ -70,5 +77,87 @@ impl PushoverConfig {
             ));
         }
         Ok(())
+    }
+}
+
+const MAX_TITLE: usize = 250;
+const MAX_MESSAGE: usize = 1024;
+const MAX_URL: usize = 512;
+/// Where messages go.
+const URL: &str = "https://api.pushover.net/1/messages.json";
+
+/// Sends to Pushover.
+pub struct Pushover {
+    config: PushoverConfig,
+    http: Http,
+    render: Arc<dyn Render>,
+    url: String,
+}
+
+impl Pushover {
+    /// Makes the integration.
+    ///
+    /// # Errors
+    /// What is wrong with `http_config`.
+    pub fn new(config: PushoverConfig, render: Arc<dyn Render>) -> Result<Pushover, String> {
+        let http = Http::new(config.http_config.as_ref(), None)?;
+        let url = URL.to_owned();
+        Ok(Pushover { config, http, render, url })
+    }
+
+    /// The same integration, sending to another server: for tests.
+    #[must_use]
+    pub fn with_url(self, url: impl Into<String>) -> Pushover {
+        Pushover { url: url.into(), ..self }
+    }
+
+    async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
+        let texts = Texts::new(&*self.render, notification);
+        let config = &self.config;
+        let token = secret(&config.token, &config.token_file).await?;
+        let user = secret(&config.user_key, &config.user_key_file).await?;
+        let message = if config.html {
+            texts.html(&config.message)?
+        } else {
+            texts.text(&config.message)?
+        };
+        let message = truncate(message, MAX_MESSAGE);
+        // An empty message is refused.
+        let message = match message.trim() {
+            "" => "(no details)",
+            text => text,
+        };
+        let mut form = vec![
+            ("token", texts.text(&token)?),
+            ("user", texts.text(&user)?),
+            ("title", truncate(texts.text(&config.title)?, MAX_TITLE)),
+            ("message", message.to_owned()),
+            ("url", truncate(texts.text(&config.url)?, MAX_URL)),
+            ("url_title", texts.text(&config.url_title)?),
+            ("priority", texts.text(&config.priority)?),
+            ("retry", config.retry.0.as_secs().to_string()),
+            ("expire", config.expire.0.as_secs().to_string()),
+            ("device", texts.text(&config.device)?),
+            ("sound", texts.text(&config.sound)?),
+        ];
+        if config.html {
+            form.push(("html", "1".to_owned()));
+        }
+        if config.monospace {
+            form.push(("monospace", "1".to_owned()));
+        }
+        if let Some(ttl) = config.ttl.bound() {
+            form.push(("ttl", ttl.as_secs().to_string()));
+        }
+        let answer = self.http.post_form(&self.url, &form).await?;
+        // The body may repeat the keys.
+        answer.without_body().check(&[429])?;
+        Ok(notification.memory.clone())
+    }
+}
+
+impl Notifier for Pushover {
+    fn notify<'a>(&'a self, n: &'a Notification) -> BoxFuture<'a, Result<Memory, Failure>> {
+        Box::pin(self.send(n))
     }
 }

@@ -1,8 +1,17 @@
 //! Slack: incoming webhooks and the web API with an app token.
 
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::http::{Http, secret_file, truncate, without_empty};
+use super::render::{Render, Texts};
+use super::{Failure, FailureReason, Memory, Notification, Notifier};
 use crate::config::scalars::{GoDuration, HttpUrl, SecretUrl};
 use crate::config::settings::{settings, unset};
 use crate::config::{Error, HttpConfig, at_most_one};
+use crate::nflog;
 use yaml_config::Secret;
 
 settings! {
@@ -188,5 +197,171 @@ impl SlackAction {
             ));
         }
         Ok(())
+    }
+}
+
+/// How long a title may be (Slack's documentation of attachments).
+const MAX_TITLE: usize = 1024;
+
+/// Sends to Slack.
+pub struct Slack {
+    config: SlackConfig,
+    http: Http,
+    render: Arc<dyn Render>,
+}
+
+impl Slack {
+    /// Makes the integration.
+    ///
+    /// # Errors
+    /// What is wrong with `http_config`.
+    pub fn new(config: SlackConfig, render: Arc<dyn Render>) -> Result<Slack, String> {
+        let http = Http::new(config.http_config.as_ref(), config.timeout.bound())?;
+        Ok(Slack { config, http, render })
+    }
+
+    fn attachment(&self, texts: &Texts<'_>) -> Result<Value, Failure> {
+        let config = &self.config;
+        let marked = if config.mrkdwn_in.is_empty() {
+            ["fallback", "pretext", "text"].map(str::to_owned).to_vec()
+        } else {
+            config.mrkdwn_in.clone()
+        };
+        let fields: Result<Vec<Value>, Failure> = config
+            .fields
+            .iter()
+            .map(|field| {
+                Ok(json!({
+                    "title": texts.text(&field.title)?,
+                    "value": texts.text(&field.value)?,
+                    "short": field.short.unwrap_or(config.short_fields),
+                }))
+            })
+            .collect();
+        let actions: Result<Vec<Value>, Failure> =
+            config.actions.iter().map(|action| action_json(action, texts)).collect();
+        Ok(without_empty(json!({
+            "title": truncate(texts.text(&config.title)?, MAX_TITLE),
+            "title_link": texts.text(&config.title_link)?,
+            "pretext": texts.text(&config.pretext)?,
+            "text": texts.text(&config.text)?,
+            "fallback": texts.text(&config.fallback)?,
+            "callback_id": texts.text(&config.callback_id)?,
+            "fields": fields?,
+            "actions": actions?,
+            "image_url": texts.text(&config.image_url)?,
+            "thumb_url": texts.text(&config.thumb_url)?,
+            "footer": texts.text(&config.footer)?,
+            "color": texts.text(&config.color)?,
+            "mrkdwn_in": marked,
+        }), &["text", "fallback", "callback_id", "footer"]))
+    }
+
+    async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
+        let texts = Texts::new(&*self.render, notification);
+        let config = &self.config;
+        let mut channel = texts.text(&config.channel)?;
+        let mut request = json!({
+            "username": texts.text(&config.username)?,
+            "icon_emoji": texts.text(&config.icon_emoji)?,
+            "icon_url": texts.text(&config.icon_url)?,
+            "text": texts.text(&config.message_text)?,
+            "attachments": [self.attachment(&texts)?],
+        });
+        if config.link_names {
+            request["link_names"] = true.into();
+        }
+        let mut url = match &config.api_url {
+            Some(url) => url.expose().to_owned(),
+            None => secret_file(&config.api_url_file).await?,
+        };
+        // A message that is there already is changed instead of a new one sent.
+        let known = |key| match notification.memory.get(key) {
+            Some(nflog::Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        if config.update_message
+            && let (Some(ts), Some(id)) = (known(TS), known(CHANNEL_ID))
+        {
+            request["ts"] = ts.into();
+            channel = id;
+            url = url.replace("chat.postMessage", "chat.update");
+        }
+        request["channel"] = channel.clone().into();
+        let request = without_empty(request, &["attachments"]);
+        let in_channel = |failure: Failure| Failure {
+            message: format!("channel {}: {failure}", golang::strconv::quote(&channel)),
+            ..failure
+        };
+        let answer = self.http.post_json(&url, &request).await?;
+        let answer = answer.check(&[429]).map_err(in_channel)?;
+        if !answer.content_type.starts_with("application/json") {
+            // Incoming webhooks answer in plain text.
+            if answer.body == "ok" {
+                return Ok(notification.memory.clone());
+            }
+            let text = format!("received an error response from Slack: {}", answer.body);
+            return Err(in_channel(Failure::lasting(text).because(FailureReason::ClientError)));
+        }
+        let mut memory = notification.memory.clone();
+        let message = check_json(&answer.body).map_err(in_channel)?;
+        if config.update_message {
+            for (key, field) in [(TS, "ts"), (CHANNEL_ID, "channel")] {
+                if let Some(text) = message[field].as_str() {
+                    memory.insert(key.to_owned(), nflog::Value::Text(text.to_owned()));
+                }
+            }
+        }
+        Ok(memory)
+    }
+}
+
+/// What is remembered of a message, under upstream's names.
+const TS: &str = "threadTs";
+const CHANNEL_ID: &str = "channelId";
+
+/// Slack's web API reports errors in the body, with status 200.
+fn check_json(body: &str) -> Result<Value, Failure> {
+    let message: Value = serde_json::from_str(body).map_err(|e| {
+        let body = golang::strconv::quote(body);
+        Failure::passing(format!("could not unmarshal JSON response {body}: {e}"))
+    })?;
+    if message["ok"] == true {
+        return Ok(message);
+    }
+    let error = message["error"].as_str().unwrap_or("");
+    let reason = match error {
+        "ratelimited" | "rate_limited" => FailureReason::RateLimited,
+        "invalid_auth" | "not_authed" | "token_revoked" => FailureReason::AuthError,
+        _ => FailureReason::ClientError,
+    };
+    let failure = Failure::lasting(format!("error response from Slack: {error}")).because(reason);
+    Err(Failure { retry: reason == FailureReason::RateLimited, ..failure })
+}
+
+fn action_json(action: &SlackAction, texts: &Texts<'_>) -> Result<Value, Failure> {
+    let mut out = json!({
+        "type": texts.text(&action.r#type)?,
+        "text": texts.text(&action.text)?,
+        "url": texts.text(&action.url)?,
+        "style": texts.text(&action.style)?,
+        "name": texts.text(&action.name)?,
+        "value": texts.text(&action.value)?,
+    });
+    if let Some(confirm) = &action.confirm {
+        let confirm = json!({
+            "title": texts.text(&confirm.title)?,
+            "text": texts.text(&confirm.text)?,
+            "ok_text": texts.text(&confirm.ok_text)?,
+            "dismiss_text": texts.text(&confirm.dismiss_text)?,
+        });
+        out["confirm"] = without_empty(confirm, &[]);
+    }
+    Ok(without_empty(out, &[]))
+}
+
+impl Notifier for Slack {
+    fn notify<'a>(&'a self, n: &'a Notification) -> BoxFuture<'a, Result<Memory, Failure>> {
+        Box::pin(self.send(n))
     }
 }

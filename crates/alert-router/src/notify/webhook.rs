@@ -2,6 +2,13 @@
 
 use serde_json::Value;
 
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::http::{Http, secret_file};
+use super::render::{Render, Texts};
+use super::{Failure, Memory, Notification, Notifier};
 use crate::config::scalars::{GoDuration, SecretTemplateUrl};
 use crate::config::settings::{settings, unset};
 use crate::config::{Error, HttpConfig, at_most_one};
@@ -34,5 +41,59 @@ impl WebhookConfig {
             return Err(Error::new("one of url or url_file must be configured"));
         }
         at_most_one(&[("url", url), ("url_file", file)])
+    }
+}
+
+/// Sends to a webhook.
+pub struct Webhook {
+    config: WebhookConfig,
+    http: Http,
+    render: Arc<dyn Render>,
+}
+
+impl Webhook {
+    /// Makes the integration.
+    ///
+    /// # Errors
+    /// What is wrong with `http_config`.
+    pub fn new(config: WebhookConfig, render: Arc<dyn Render>) -> Result<Webhook, String> {
+        let http = Http::new(config.http_config.as_ref(), config.timeout.bound())?;
+        Ok(Webhook { config, http, render })
+    }
+
+    async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
+        let max = usize::try_from(self.config.max_alerts).unwrap_or(usize::MAX);
+        let mut cut = notification.clone();
+        let mut truncated = 0;
+        if max > 0 && cut.alerts.len() > max {
+            truncated = cut.alerts.len() - max;
+            cut.alerts.truncate(max);
+        }
+        let texts = Texts::new(&*self.render, &cut);
+        let message = match &self.config.payload {
+            Some(payload) => texts.deep(payload)?,
+            None => {
+                let mut message = texts.data();
+                message["version"] = "4".into();
+                message["groupKey"] = Value::from(&*cut.group_key);
+                message["truncatedAlerts"] = truncated.into();
+                message
+            }
+        };
+        let url = match self.config.url.expose() {
+            "" => secret_file(&self.config.url_file).await?,
+            url => url.to_owned(),
+        };
+        let url = texts.text(&url)?;
+        let answer = self.http.post_json(&url, &message).await?;
+        // The body may repeat what was sent, the URL included: it is not for the log.
+        answer.without_body().check(&[429])?;
+        Ok(notification.memory.clone())
+    }
+}
+
+impl Notifier for Webhook {
+    fn notify<'a>(&'a self, n: &'a Notification) -> BoxFuture<'a, Result<Memory, Failure>> {
+        Box::pin(self.send(n))
     }
 }

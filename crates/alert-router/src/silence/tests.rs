@@ -76,11 +76,11 @@ fn refuses() {
         (vec![], "invalid silence: at least one matcher required"),
         (
             vec![vec![m(MatchKind::Regexp, "a", ".*")]],
-            "invalid silence: at least one matcher must not match the empty string",
+            "invalid silence: matcher set 0: at least one matcher must not match the empty string",
         ),
         (
             vec![vec![m(MatchKind::Equal, "", "x")]],
-            "invalid silence: invalid label matcher 0: invalid label name \"\"",
+            "invalid silence: invalid label matcher 0 in set 0: invalid label name \"\"",
         ),
     ] {
         assert_eq!(plan(with(sets), Limits::default()), error);

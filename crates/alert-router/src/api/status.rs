@@ -1,0 +1,57 @@
+//! `GET /status` and `GET /receivers`.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+
+use super::filter::{Query, passes};
+use super::{Api, answer};
+use model::Labels;
+
+/// `GET /status`.
+pub async fn status(State(api): State<Api>) -> Response {
+    use service::version::{BRANCH, BUILD_DATE, BUILD_USER, REVISION, VERSION};
+    let live = api.engine.live();
+    answer::json(&json!({
+        "cluster": {"peers": [], "status": "disabled"},
+        "config": {"original": live.config.to_yaml()},
+        "uptime": answer::time(api.started),
+        "versionInfo": {
+            "branch": BRANCH,
+            "buildDate": BUILD_DATE,
+            "buildUser": BUILD_USER,
+            "goVersion": "none (rust)",
+            "revision": REVISION,
+            "version": VERSION,
+        },
+    }))
+}
+
+#[derive(Serialize)]
+struct Receiver<'a> {
+    labels: &'a std::collections::BTreeMap<String, String>,
+    name: &'a str,
+}
+
+/// `GET /receivers`.
+pub async fn receivers(State(api): State<Api>, uri: Uri) -> Response {
+    let matchers = match Query::parse(uri.query()).matchers("receiver_matchers", api.mode) {
+        Ok(matchers) => matchers,
+        Err(refusal) => return refusal,
+    };
+    let live = api.engine.live();
+    let all: Vec<Receiver<'_>> = live
+        .config
+        .file
+        .receivers
+        .iter()
+        .filter(|receiver| passes(&matchers, &Labels::from_pairs(&receiver.labels)))
+        .map(|receiver| Receiver {
+            labels: &receiver.labels,
+            name: &receiver.name,
+        })
+        .collect();
+    answer::json(&all)
+}

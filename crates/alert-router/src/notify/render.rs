@@ -1,0 +1,100 @@
+//! What integrations ask of templates.
+
+use serde_json::Value;
+
+use super::{Failure, FailureReason, Notification};
+
+/// Expands templates with the data of a notification.
+pub trait Render: Send + Sync {
+    /// Expands a template as plain text.
+    ///
+    /// # Errors
+    /// The template engine's message.
+    fn text(&self, template: &str, notification: &Notification) -> Result<String, String>;
+
+    /// Expands a template as HTML, escaping by context.
+    ///
+    /// # Errors
+    /// The template engine's message.
+    fn html(&self, template: &str, notification: &Notification) -> Result<String, String>;
+
+    /// The data itself, in the form that webhooks get.
+    fn data(&self, notification: &Notification) -> Value;
+}
+
+/// The texts of one notification.
+pub struct Texts<'a> {
+    render: &'a dyn Render,
+    notification: &'a Notification,
+}
+
+impl<'a> Texts<'a> {
+    /// For one notification.
+    pub fn new(render: &'a dyn Render, notification: &'a Notification) -> Texts<'a> {
+        Texts { render, notification }
+    }
+
+    /// Expands a template as plain text.
+    ///
+    /// # Errors
+    /// A failure that stays.
+    pub fn text(&self, template: &str) -> Result<String, Failure> {
+        if !template.contains("{{") {
+            return Ok(template.to_owned());
+        }
+        self.render.text(template, self.notification).map_err(failed)
+    }
+
+    /// Expands a template as HTML.
+    ///
+    /// # Errors
+    /// A failure that stays.
+    pub fn html(&self, template: &str) -> Result<String, Failure> {
+        if !template.contains("{{") {
+            return Ok(template.to_owned());
+        }
+        self.render.html(template, self.notification).map_err(failed)
+    }
+
+    /// The data as webhooks get it.
+    pub fn data(&self) -> Value {
+        self.render.data(self.notification)
+    }
+
+    /// Expands all texts of a value, keys too. A text that turns out to be YAML or JSON (`{{ toJson
+    /// .Alerts }}`) becomes that value; what it holds is not expanded again.
+    ///
+    /// # Errors
+    /// A failure that stays.
+    pub fn deep(&self, value: &Value) -> Result<Value, Failure> {
+        match value {
+            Value::String(template) => {
+                let text = self.text(template)?;
+                Ok(match yaml_config::from_str::<Value>(&text) {
+                    Ok(value @ (Value::Array(_) | Value::Object(_))) => value,
+                    Ok(value @ (Value::Number(_) | Value::Bool(_))) if value.to_string() == text => {
+                        value
+                    }
+                    _ => Value::String(text),
+                })
+            }
+            Value::Array(values) => {
+                let values: Result<Vec<Value>, Failure> =
+                    values.iter().map(|value| self.deep(value)).collect();
+                Ok(Value::Array(values?))
+            }
+            Value::Object(fields) => {
+                let mut expanded = serde_json::Map::new();
+                for (name, value) in fields {
+                    expanded.insert(self.text(name)?, self.deep(value)?);
+                }
+                Ok(Value::Object(expanded))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+        }
+    }
+}
+
+fn failed(message: String) -> Failure {
+    Failure::lasting(message).because(FailureReason::TemplateError)
+}
