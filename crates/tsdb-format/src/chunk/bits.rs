@@ -86,13 +86,23 @@ pub(super) struct BitReader<'a> {
     data: &'a [u8],
     /// In bits.
     pos: usize,
+    /// Where the last eight bytes start; they are read from `tail`.
+    tail_start: usize,
+    /// The last eight bytes, and zeros.
+    tail: [u8; 16],
 }
 
 impl<'a> BitReader<'a> {
+    #[inline]
     pub(super) fn new(data: &'a [u8], byte: usize) -> BitReader<'a> {
+        let tail_start = data.len().saturating_sub(8);
+        let mut tail = [0; 16];
+        tail[..data.len() - tail_start].copy_from_slice(&data[tail_start..]);
         BitReader {
             data,
             pos: byte * 8,
+            tail_start,
+            tail,
         }
     }
 
@@ -116,22 +126,14 @@ impl<'a> BitReader<'a> {
     #[inline(always)]
     pub(super) fn peek(&self) -> u64 {
         let byte = self.pos >> 3;
-        let word = match self.data.get(byte..byte + 8) {
-            Some(bytes) => u64::from_be_bytes(bytes.try_into().expect("eight bytes")),
-            None => self.peek_tail(byte),
+        let bytes = if byte < self.tail_start {
+            &self.data[byte..byte + 8]
+        } else {
+            let i = (byte - self.tail_start).min(8);
+            &self.tail[i..i + 8]
         };
+        let word = u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
         word << (self.pos & 7)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn peek_tail(&self, byte: usize) -> u64 {
-        let mut bytes = [0; 8];
-        if let Some(tail) = self.data.get(byte..) {
-            let n = tail.len().min(8);
-            bytes[..n].copy_from_slice(&tail[..n]);
-        }
-        u64::from_be_bytes(bytes)
     }
 
     #[inline(always)]

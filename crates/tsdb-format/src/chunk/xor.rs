@@ -285,10 +285,7 @@ impl<'a> XorIter<'a> {
                 self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
                 self.read_value()?;
             }
-            _ => {
-                self.read_time();
-                self.read_value()?;
-            }
+            _ => self.read_both()?,
         }
         if self.bits.overrun() {
             return Err(self.overrun_error());
@@ -297,44 +294,48 @@ impl<'a> XorIter<'a> {
         Ok(Some((self.t_ms, f64::from_bits(self.value_bits))))
     }
 
+    /// Reads time and value of the third sample and later: most take one look at the bits.
     #[inline(always)]
-    fn read_time(&mut self) {
+    fn read_both(&mut self) -> Result<()> {
         let word = self.bits.peek();
-        if word >> 63 == 0 {
-            self.bits.skip(1);
+        let used = if word >> 63 == 0 {
+            1
         } else {
-            let dod = match word >> 60 {
-                0b1000..=0b1011 => {
-                    self.bits.skip(16);
-                    sign(word << 2 >> 50, 14)
-                }
-                0b1100 | 0b1101 => {
-                    self.bits.skip(20);
-                    sign(word << 3 >> 47, 17)
-                }
-                0b1110 => {
-                    self.bits.skip(24);
-                    sign(word << 4 >> 44, 20)
-                }
+            let (dod, used) = match word >> 60 {
+                0b1000..=0b1011 => (sign(word << 2 >> 50, 14), 16),
+                0b1100 | 0b1101 => (sign(word << 3 >> 47, 17), 20),
+                0b1110 => (sign(word << 4 >> 44, 20), 24),
                 _ => {
                     self.bits.skip(4);
-                    self.bits.bits(64) as i64
+                    let dod = self.bits.bits(64) as i64;
+                    self.delta = self.delta.wrapping_add(dod as u64);
+                    self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
+                    return self.read_value();
                 }
             };
             self.delta = self.delta.wrapping_add(dod as u64);
-        }
+            used
+        };
         self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
+        self.value_from(word << used, used)
     }
 
     #[inline(always)]
     fn read_value(&mut self) -> Result<()> {
-        let word = self.bits.peek();
+        self.value_from(self.bits.peek(), 0)
+    }
+
+    /// Reads a value whose bits start in `word`, of which there are 57 less `used`; as many are
+    /// still to be skipped.
+    #[inline(always)]
+    fn value_from(&mut self, word: u64, used: u32) -> Result<()> {
         if word >> 63 == 0 {
-            self.bits.skip(1);
+            self.bits.skip(used + 1);
             return Ok(());
         }
-        let mut used = 2;
+        let mut control = 2;
         if word >> 62 == 0b11 {
+            // 24 bits of time and 13 of these are within the 57.
             self.leading = (word >> 57 & 31) as u8;
             let significant = (word >> 51 & 63) as u8;
             let significant = if significant == 0 { 64 } else { significant };
@@ -342,14 +343,14 @@ impl<'a> XorIter<'a> {
                 return Err(self.window_error());
             }
             self.trailing = 64 - self.leading - significant;
-            used = 13;
+            control = 13;
         }
         let n = 64 - u32::from(self.leading) - u32::from(self.trailing);
-        let xor = if used + n <= 57 {
-            self.bits.skip(used + n);
-            word << used >> (64 - n)
+        let xor = if used + control + n <= 57 {
+            self.bits.skip(used + control + n);
+            word << control >> (64 - n)
         } else {
-            self.bits.skip(used);
+            self.bits.skip(used + control);
             self.bits.bits(n)
         };
         self.value_bits ^= xor << self.trailing;
@@ -400,18 +401,58 @@ pub fn decode(
     let mut iter = XorIter::new(data)?;
     // A sample takes two bits at least: a hostile count allocates no more than the bytes justify.
     let most = usize::from(iter.total).min(data.len() * 4);
-    times.reserve(most);
-    values.reserve(most);
-    while let Some((t, v)) = iter.next_sample()? {
-        if t > max_ms {
-            break;
-        }
-        if t >= min_ms {
-            times.push(t);
-            values.push(v);
+    let start = times.len();
+    times.resize(start + most, 0);
+    values.resize(start.max(values.len()) + most, 0.0);
+    let value_start = values.len() - most;
+    let result = iter.decode_into(
+        (min_ms, max_ms),
+        &mut times[start..],
+        &mut values[value_start..],
+    );
+    let (written, result) = match result {
+        Ok(written) => (written, Ok(())),
+        Err((written, error)) => (written, Err(error)),
+    };
+    times.truncate(start + written);
+    values.truncate(value_start + written);
+    result
+}
+
+impl XorIter<'_> {
+    /// Decodes the samples in the range into two arrays of the same length, which hold all samples
+    /// that the bytes can encode, and says how many it wrote.
+    fn decode_into(
+        &mut self,
+        (min_ms, max_ms): (i64, i64),
+        times: &mut [i64],
+        values: &mut [f64],
+    ) -> Result<usize, (usize, FormatError)> {
+        let mut written = 0;
+        let mut out = times.iter_mut().zip(values);
+        // Locals, so that the loop keeps them in registers.
+        let mut iter = self.clone();
+        let result = loop {
+            match iter.next_sample() {
+                Ok(Some((t, _))) if t > max_ms => break Ok(()),
+                Ok(Some((t, v))) if t >= min_ms => {
+                    let Some((time, value)) = out.next() else {
+                        break Err(iter.overrun_error());
+                    };
+                    (*time, *value) = (t, v);
+                    written += 1;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        *self = iter;
+        match result {
+            Ok(()) => Ok(written),
+            Err(error) => Err((written, error)),
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
