@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use conformance::Case;
 use model::Labels;
-use promql::script::{Evaluator, Script, Store, almost_equal};
-use promql::{Engine, EngineOptions, Features, MatrixSeries, QueryOptions, Value as Answer};
+use promql::script::{Evaluator, Script, Store};
+use promql::{Engine, EngineOptions, Features, QueryOptions, Value as Answer};
 use serde_json::Value;
 use storage::Appendable;
 
