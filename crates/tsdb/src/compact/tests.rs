@@ -11,8 +11,8 @@ use tsdb_format::meta::{BlockMeta, Compaction};
 
 use super::*;
 use crate::block::encode::{Sample, Value, encode_samples};
-use crate::block::{Block, BlockQuerier, write_block};
-use crate::fs::RealFs;
+use crate::block::{Block, BlockQuerier, block_folders, remove_leftovers, write_block};
+use crate::fs::{Fault, FaultFs, RealFs};
 
 type Series = BTreeMap<Labels, Vec<(i64, f64)>>;
 
@@ -187,4 +187,73 @@ fn a_canceled_compaction_leaves_nothing() {
     let result = compact_blocks(&RealFs, dir.path(), meta, &[block], &|| true);
     assert!(matches!(result, Err(crate::Error::Closed)));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Crashes, a full disk and failing operations at every step: the old blocks stay as they are, and
+/// the new one is there as a whole or not at all.
+#[test]
+fn faults_at_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = (0..40).map(|i| series(&format!("m{i:02}"), (0..200).map(|t| (t, t as f64))));
+    let old = [
+        write(dir.path(), 1, (0, 300), names.clone().collect()),
+        write(dir.path(), 2, (100, 400), names.collect()),
+    ];
+    old[0].delete(50, 60, &[]).unwrap();
+    let before: Vec<Series> = old.iter().map(read).collect();
+    let metas: Vec<_> = old.iter().map(|block| block.meta()).collect();
+    let mut wanted = None;
+    for fault in [
+        Fault::Crash,
+        Fault::CrashInWrite(100),
+        Fault::Full,
+        Fault::Io,
+    ] {
+        for at in 0.. {
+            let fs = FaultFs::new();
+            fs.plan(at, fault);
+            let meta = compacted_meta(Ulid(3), &metas);
+            let result = compact_blocks(&fs, dir.path(), meta, &old, &|| false);
+            remove_leftovers(&RealFs, dir.path()).unwrap();
+            let found = block_folders(&RealFs, dir.path()).unwrap();
+            assert_eq!(found[..2], [Ulid(1), Ulid(2)], "{fault:?} at {at}");
+            for (ulid, before) in found.iter().zip(&before) {
+                assert_eq!(read(&open(dir.path(), *ulid)), *before);
+            }
+            if let Some(new) = found.get(2) {
+                let content = read(&open(dir.path(), *new));
+                assert_eq!(*wanted.get_or_insert(content.clone()), content);
+                std::fs::remove_dir_all(dir.path().join(new.to_string())).unwrap();
+            } else {
+                assert!(result.is_err(), "{fault:?} at {at}");
+            }
+            if result.is_ok() {
+                assert!(at > 10, "the fault struck");
+                break;
+            }
+        }
+    }
+}
+
+/// The same for deletions: the tombstones before or those after, and a count that may lag behind.
+#[test]
+fn faults_while_deleting() {
+    let dir = tempfile::tempdir().unwrap();
+    let content: Series = [series("a", (0..200).map(|t| (t, 1.0)))].into();
+    write(dir.path(), 1, (0, 300), content.clone());
+    for at in 0.. {
+        let fs = FaultFs::new();
+        let path = dir.path().join(Ulid(1).to_string());
+        let block = Block::open(Arc::new(fs.clone()), &path).unwrap();
+        fs.plan(at, Fault::Crash);
+        let result = block.delete(at as i64 * 3, at as i64 * 3, &[]);
+        let left = read(&open(dir.path(), Ulid(1)))[&series("a", []).0].len();
+        assert!(left == 200 || left == 199, "{left}");
+        if result.is_ok() {
+            assert_eq!(left, 199);
+            break;
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+        write(dir.path(), 1, (0, 300), content.clone());
+    }
 }
