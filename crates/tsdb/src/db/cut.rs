@@ -68,7 +68,7 @@ impl Store {
             }
         }
         if cut {
-            self.head.truncate_wal(self.head.times().0)?;
+            self.head.truncate_wal(self.head.all_times().0)?;
         }
         Ok(cut)
     }
@@ -91,7 +91,8 @@ impl Store {
             start = end;
         }
         self.replace(&written, &[])?;
-        self.head.wait_for_readers(max_ms.saturating_add(1), PATIENCE);
+        self.head
+            .wait_for_readers(max_ms.saturating_add(1), PATIENCE);
         self.head.truncate_late(before)?;
         if let Some(segment) = segment {
             self.head.truncate_late_log(segment)?;

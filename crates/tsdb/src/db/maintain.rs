@@ -9,7 +9,7 @@ use model::Matcher;
 use tsdb_format::Ulid;
 use tsdb_format::meta::{BlockMeta, Compaction, Parent};
 
-use super::store::Store;
+use super::store::{Store, note_in_order_end};
 use crate::Error;
 use crate::block::Block;
 use crate::compact::{Merged, block_ranges, compact_blocks, compacted_meta, plan};
@@ -89,7 +89,9 @@ impl Store {
     }
 
     /// Replaces blocks by their union.
-    fn merge(&self, meta: BlockMeta, parts: &[Arc<Block>]) -> Result<(), Error> {
+    fn merge(&self, mut meta: BlockMeta, parts: &[Arc<Block>]) -> Result<(), Error> {
+        let metas: Vec<BlockMeta> = parts.iter().map(|block| block.meta()).collect();
+        note_in_order_end(&mut meta, &metas);
         let start = Instant::now();
         let options = &self.options;
         let overlap = parts

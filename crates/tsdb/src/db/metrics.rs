@@ -32,7 +32,10 @@ impl DbMetrics {
     pub fn new(registry: &Registry) -> DbMetrics {
         let r = registry.with_prefix("prometheus_tsdb_");
         // Nothing is kept of blocks' symbols: they are read from the maps.
-        r.gauge("symbol_table_size_bytes", "Size of symbol table in memory for loaded blocks");
+        r.gauge(
+            "symbol_table_size_bytes",
+            "Size of symbol table in memory for loaded blocks",
+        );
         r.gauge("clean_start", "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean").set(1.0);
         DbMetrics {
             blocks_loaded: r.gauge("blocks_loaded", "Number of currently loaded data blocks"),

@@ -18,8 +18,8 @@ use storage::{Appendable, Appender, Querier, Queryable, StorageError};
 
 pub use options::{Clock, DEFAULT_BLOCK_DURATION_MS, DEFAULT_RETENTION_MS, Options, Retention};
 
-pub use crate::head::Progress;
 use crate::Error;
+pub use crate::head::Progress;
 use crate::head::{Head, HeadAppender};
 use store::Store;
 

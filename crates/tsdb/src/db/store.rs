@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use storage::{Querier, StorageError, merge::merge_queriers};
 use tsdb_format::Ulid;
+use tsdb_format::meta::{BlockMeta, HINT_OUT_OF_ORDER};
 
 use super::metrics::DbMetrics;
 use super::options::{Options, Retention};
@@ -14,6 +15,37 @@ use crate::block::{Block, BlockQuerier, block_folders, remove_leftovers, repair}
 use crate::columns::encode_columns;
 use crate::fs::dir_size;
 use crate::head::{Head, HeadOptions, Progress};
+
+/// Where meta.json says up to where a block of late and other samples has all that came in order.
+const IN_ORDER_KEY: &str = "firewatch";
+
+/// Up to where a block has all samples that came in order, exclusive: what is before belongs to
+/// blocks, what is not is still in the log.
+pub fn in_order_end(meta: &BlockMeta) -> Option<i64> {
+    if meta.compaction.from_out_of_order() || meta.compaction.from_stale_series() {
+        return None;
+    }
+    let noted = (meta.extra.get(IN_ORDER_KEY)).and_then(|own| own.get("inOrderMaxTime")?.as_i64());
+    Some(noted.unwrap_or(meta.max_time))
+}
+
+/// Notes in the meta.json of a block that is made of `parts` up to where it has all samples that
+/// came in order. Blocks of late samples begin and end with their span, wherever the head is.
+pub fn note_in_order_end(meta: &mut BlockMeta, parts: &[BlockMeta]) {
+    match parts.iter().filter_map(in_order_end).max() {
+        None => {
+            let hint = HINT_OUT_OF_ORDER.to_owned();
+            if !meta.compaction.hints.contains(&hint) && !meta.compaction.from_stale_series() {
+                meta.compaction.hints.push(hint);
+            }
+        }
+        Some(end) if end < meta.max_time => {
+            let own = serde_json::json!({ "inOrderMaxTime": end });
+            meta.extra.insert(IN_ORDER_KEY.to_owned(), own);
+        }
+        Some(_) => {}
+    }
+}
 
 /// The parts of a database; see [`Db`](super::Db).
 pub struct Store {
@@ -70,12 +102,8 @@ impl Store {
         }
         let in_order = blocks
             .iter()
-            .map(|block| block.meta())
-            .filter(|meta| {
-                !meta.compaction.from_out_of_order() && !meta.compaction.from_stale_series()
-            })
-            .map(|meta| meta.max_time)
-            .max();
+            .filter_map(|block| in_order_end(&block.meta()));
+        let in_order = in_order.max();
         let head_options = HeadOptions {
             dir: dir.clone(),
             fs: Arc::clone(&fs),

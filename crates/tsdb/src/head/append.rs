@@ -109,7 +109,9 @@ impl Head {
     /// The id of a reference, if it is one of the head.
     #[inline]
     fn known(reference: SeriesRef) -> Option<u32> {
-        (1..=MAX_ID).contains(&reference).then_some(reference as u32)
+        (1..=MAX_ID)
+            .contains(&reference)
+            .then_some(reference as u32)
     }
 }
 
@@ -167,14 +169,24 @@ impl HeadAppender {
             let mut guard = self.head.shards[shard_of(id)].lock();
             let shard = &mut *guard;
             // Collected between being found and being looked at: look again.
-            let Some(series) = shard.get(id) else { continue };
+            let Some(series) = shard.get(id) else {
+                continue;
+            };
             let logged = series.logged;
             let result = check(shard, series, &self.head);
             if result.is_ok() {
                 pin(shard, id);
             }
             drop(guard);
-            if !logged && self.batch.series.iter().rev().take(8).all(|(known, _)| *known != id) {
+            if !logged
+                && self
+                    .batch
+                    .series
+                    .iter()
+                    .rev()
+                    .take(8)
+                    .all(|(known, _)| *known != id)
+            {
                 self.batch.series.push((id, labels.clone()));
             }
             result?;
@@ -296,7 +308,9 @@ impl HeadAppender {
                 };
                 match float {
                     false => record::encode_histograms(&batch.histograms, plain, special),
-                    true => record::encode_float_histograms(&batch.float_histograms, plain, special),
+                    true => {
+                        record::encode_float_histograms(&batch.float_histograms, plain, special)
+                    }
                 }
                 if batch.other.len() > 1 {
                     out.extend_from_slice(&batch.other);
@@ -375,7 +389,12 @@ impl HeadAppender {
         for sample in &self.batch.histograms {
             let id = sample.reference as u32;
             let mut shard = head.shards[shard_of(id)].lock();
-            match work.one(&mut shard, id, sample.t_ms, Value::Histogram(&sample.histogram)) {
+            match work.one(
+                &mut shard,
+                id,
+                sample.t_ms,
+                Value::Histogram(&sample.histogram),
+            ) {
                 Some(Place::Late) => work.applied.late_histograms.push(sample.clone()),
                 Some(Place::InOrder) => work.applied.histograms += 1,
                 None => {}
@@ -385,7 +404,12 @@ impl HeadAppender {
         for sample in &self.batch.float_histograms {
             let id = sample.reference as u32;
             let mut shard = head.shards[shard_of(id)].lock();
-            match work.one(&mut shard, id, sample.t_ms, Value::FloatHistogram(&sample.histogram)) {
+            match work.one(
+                &mut shard,
+                id,
+                sample.t_ms,
+                Value::FloatHistogram(&sample.histogram),
+            ) {
                 Some(Place::Late) => work.applied.late_float_histograms.push(sample.clone()),
                 Some(Place::InOrder) => work.applied.histograms += 1,
                 None => {}
@@ -734,7 +758,9 @@ impl Appender for HeadAppender {
             )));
         };
         let shard = head.shards[shard_of(id)].lock();
-        let known = shard.get(id).and_then(|series| series.extra()?.metadata.as_ref());
+        let known = shard
+            .get(id)
+            .and_then(|series| series.extra()?.metadata.as_ref());
         if known != Some(metadata) {
             self.batch.metadata.push((id, metadata.clone()));
         }

@@ -164,14 +164,20 @@ impl ChunkFiles {
             }
             files.insert_map(number, map);
         }
-        let next = files.maps.read().last_key_value().map_or(1, |(n, _)| u64::from(*n) + 1);
+        let next = files
+            .maps
+            .read()
+            .last_key_value()
+            .map_or(1, |(n, _)| u64::from(*n) + 1);
         files.next_number.store(next, Ordering::Relaxed);
         Ok((files, damage))
     }
 
     fn insert_map(&self, number: u32, map: Mapping) {
         let len = AtomicU64::new(map.len() as u64);
-        self.maps.write().insert(number, Arc::new(Mapped { map, len }));
+        self.maps
+            .write()
+            .insert(number, Arc::new(Mapped { map, len }));
     }
 
     fn path(&self, number: u32) -> PathBuf {
@@ -524,7 +530,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let refs: Vec<u64> = {
             let (files, ..) = load(dir.path());
-            let refs = (0..10).map(|i| files.write(i, (0, 1), 1, false, &data(i))).collect();
+            let refs = (0..10)
+                .map(|i| files.write(i, (0, 1), 1, false, &data(i)))
+                .collect();
             files.flush().unwrap();
             refs
         };

@@ -198,12 +198,18 @@ mod tests {
             (exemplar(3, 1.0, "x"), AppendError::DuplicateExemplar),
             (exemplar(2, 1.0, "x"), AppendError::OutOfOrderExemplar),
             (exemplar(3, 0.5, "x"), AppendError::OutOfOrderExemplar),
-            (exemplar(9, 0.5, &"x".repeat(121)), AppendError::ExemplarLabelLength),
+            (
+                exemplar(9, 0.5, &"x".repeat(121)),
+                AppendError::ExemplarLabelLength,
+            ),
         ] {
             assert_eq!(ring.add(&a, e), Err(error));
         }
         ring.add(&a, exemplar(4, 1.0, "y")).unwrap();
-        let any = vec![vec![Matcher::equal("n", "a")], vec![Matcher::equal("n", "b")]];
+        let any = vec![
+            vec![Matcher::equal("n", "a")],
+            vec![Matcher::equal("n", "b")],
+        ];
         let times = |found: Vec<SeriesExemplars>| -> Vec<(String, Vec<i64>)> {
             found
                 .into_iter()
@@ -212,7 +218,10 @@ mod tests {
         };
         assert_eq!(
             times(ring.select(0, 10, &any)),
-            [("{n=\"a\"}".to_owned(), vec![3, 4]), ("{n=\"b\"}".to_owned(), vec![2])]
+            [
+                ("{n=\"a\"}".to_owned(), vec![3, 4]),
+                ("{n=\"b\"}".to_owned(), vec![2])
+            ]
         );
         ring.resize(1);
         assert_eq!(times(ring.select(0, 10, &any[1..])), []);

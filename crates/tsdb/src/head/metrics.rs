@@ -80,7 +80,10 @@ impl HeadMetrics {
             "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
         );
         out_of_order.with(&["histogram"]);
-        let appended = by_type("head_samples_appended_total", "Total number of appended samples.");
+        let appended = by_type(
+            "head_samples_appended_total",
+            "Total number of appended samples.",
+        );
         HeadMetrics {
             active_appenders: r.gauge("head_active_appenders", "Number of currently active appender transactions"),
             series: r.gauge("head_series", "Total number of series in the head block."),
@@ -156,10 +159,30 @@ fn register_times(r: &Registry, times: &Arc<Times>) {
         t => t as f64,
     };
     for (name, help, min, scale) in [
-        ("head_min_time", "Minimum time bound of the head block. The unit is decided by the library consumer.", true, 1.0),
-        ("head_max_time", "Maximum timestamp of the head block. The unit is decided by the library consumer.", false, 1.0),
-        ("head_min_time_seconds", "Minimum time bound of the head block.", true, 1000.0),
-        ("head_max_time_seconds", "Maximum timestamp of the head block.", false, 1000.0),
+        (
+            "head_min_time",
+            "Minimum time bound of the head block. The unit is decided by the library consumer.",
+            true,
+            1.0,
+        ),
+        (
+            "head_max_time",
+            "Maximum timestamp of the head block. The unit is decided by the library consumer.",
+            false,
+            1.0,
+        ),
+        (
+            "head_min_time_seconds",
+            "Minimum time bound of the head block.",
+            true,
+            1000.0,
+        ),
+        (
+            "head_max_time_seconds",
+            "Maximum timestamp of the head block.",
+            false,
+            1000.0,
+        ),
     ] {
         let times = Arc::clone(times);
         r.gauge_fn(name, help, move || {

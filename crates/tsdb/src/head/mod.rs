@@ -181,8 +181,7 @@ impl Head {
             let mut index = self.index.write();
             let id = match wanted {
                 Some(id) => {
-                    self.next_id
-                        .fetch_max(u64::from(id) + 1, Ordering::Relaxed);
+                    self.next_id.fetch_max(u64::from(id) + 1, Ordering::Relaxed);
                     id
                 }
                 None => {

@@ -185,7 +185,9 @@ fn matching_pairs(index: &LabelIndex, matcher: &Matcher) -> Vec<u32> {
         _ => None,
     };
     if matcher.kind == model::MatchKind::Regexp
-        && matcher.regexp().is_some_and(|regexp| regexp.matches_everything())
+        && matcher
+            .regexp()
+            .is_some_and(|regexp| regexp.matches_everything())
     {
         return name.pairs.clone();
     }
@@ -321,7 +323,11 @@ mod tests {
         let (index, sets) = index();
         for matchers in cases() {
             let expected: Vec<u32> = (0..sets.len() as u32)
-                .filter(|i| matchers.iter().all(|m| m.matches_labels(&sets[*i as usize])))
+                .filter(|i| {
+                    matchers
+                        .iter()
+                        .all(|m| m.matches_labels(&sets[*i as usize]))
+                })
                 .collect();
             assert!(select(&index, &matchers) == expected, "{matchers:?}");
         }
@@ -343,7 +349,11 @@ mod tests {
         for matchers in cases() {
             let expected: Vec<u32> = (0..sets.len() as u32)
                 .filter(|i| dead.binary_search(i).is_err())
-                .filter(|i| matchers.iter().all(|m| m.matches_labels(&sets[*i as usize])))
+                .filter(|i| {
+                    matchers
+                        .iter()
+                        .all(|m| m.matches_labels(&sets[*i as usize]))
+                })
                 .collect();
             assert!(select(&index, &matchers) == expected, "{matchers:?}");
         }

@@ -64,7 +64,9 @@ impl HeadQuerier {
                 .unwrap_or(rest.len());
             let shard = self.head.shards[place].lock();
             for id in &rest[..run] {
-                let Some(series) = shard.get(*id) else { continue };
+                let Some(series) = shard.get(*id) else {
+                    continue;
+                };
                 if !self.overlaps(&shard, series) {
                     continue;
                 }
@@ -100,7 +102,9 @@ impl HeadQuerier {
         {
             let begins = match shard.open_range(series) {
                 Some((open, _)) if open <= max => true,
-                _ => shard.first_t_ms(series, files).is_some_and(|first| first <= max),
+                _ => shard
+                    .first_t_ms(series, files)
+                    .is_some_and(|first| first <= max),
             };
             if begins && visible.before_ms > self.min_ms {
                 return true;
@@ -185,7 +189,9 @@ impl Querier for HeadQuerier {
             let mut seen = vec![false; index.names().len()];
             for id in found {
                 let shard = self.head.shards[shard_of(id)].lock();
-                let Some(series) = shard.get(id) else { continue };
+                let Some(series) = shard.get(id) else {
+                    continue;
+                };
                 for pair in shard.pairs(series) {
                     seen[index.pair(pair).name as usize] = true;
                 }
@@ -284,7 +290,12 @@ impl RangeSeries {
         let max_ms = max_ms.min(parts.visible_to_ms);
         let chunks = (parts.full.iter())
             .map(|chunk| (Encoding::from_byte(chunk.encoding), chunk.data()))
-            .chain(parts.open.iter().map(|open| (Some(open.encoding), &open.data[..])));
+            .chain(
+                parts
+                    .open
+                    .iter()
+                    .map(|open| (Some(open.encoding), &open.data[..])),
+            );
         for (encoding, data) in chunks {
             let Some(encoding) = encoding else {
                 return Err(StorageError::Corrupt(format!(
@@ -422,7 +433,12 @@ pub fn drop_deleted(columns: &mut Columns, deleted: &[(i64, i64)]) {
         return;
     }
     let kept = |t: &i64| !deleted.iter().any(|(from, to)| (*from..=*to).contains(t));
-    if columns.float_ms.iter().chain(&columns.histogram_ms).all(kept) {
+    if columns
+        .float_ms
+        .iter()
+        .chain(&columns.histogram_ms)
+        .all(kept)
+    {
         return;
     }
     let floats: Vec<bool> = columns.float_ms.iter().map(kept).collect();

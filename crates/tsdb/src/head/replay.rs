@@ -116,7 +116,11 @@ fn read_all(
             match gone {
                 Ok(()) => Ok(()),
                 // Ends the reading; the result is not looked at.
-                Err(_) => Err(FormatError::invalid("WAL segment", 0, "replay was given up")),
+                Err(_) => Err(FormatError::invalid(
+                    "WAL segment",
+                    0,
+                    "replay was given up",
+                )),
             }
         });
         gone?;
@@ -203,7 +207,11 @@ impl Head {
         let seconds = start.elapsed().as_secs_f64();
         head.metrics.replay_seconds.set(seconds);
         progress.done.store(true, Ordering::Release);
-        tracing::info!(series = head.series_count(), seconds, "WAL replay completed");
+        tracing::info!(
+            series = head.series_count(),
+            seconds,
+            "WAL replay completed"
+        );
         Ok(head)
     }
 
@@ -254,7 +262,9 @@ impl Head {
         let last = list.last().map_or(first, |segment| segment.number);
         progress.max.store(last, Ordering::Relaxed);
 
-        let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, SHARDS);
+        let workers = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .clamp(1, SHARDS);
         std::thread::scope(|scope| {
             let (senders, receivers): (Vec<_>, Vec<_>) =
                 (0..workers).map(|_| bounded::<Vec<Sample>>(8)).unzip();
@@ -390,13 +400,21 @@ impl Head {
             Decoded::Histograms(samples) => {
                 kind = "histograms";
                 for s in samples {
-                    insert(s.reference, s.t_ms, OwnedValue::Histogram(s.histogram.into()));
+                    insert(
+                        s.reference,
+                        s.t_ms,
+                        OwnedValue::Histogram(s.histogram.into()),
+                    );
                 }
             }
             Decoded::FloatHistograms(samples) => {
                 kind = "histograms";
                 for s in samples {
-                    insert(s.reference, s.t_ms, OwnedValue::FloatHistogram(s.histogram.into()));
+                    insert(
+                        s.reference,
+                        s.t_ms,
+                        OwnedValue::FloatHistogram(s.histogram.into()),
+                    );
                 }
             }
             Decoded::Markers(markers) => {
@@ -448,7 +466,10 @@ impl Head {
             return Some(*id);
         }
         let id = u32::try_from(reference).ok()?;
-        self.shards[shard_of(id)].lock().get(id).map(|series| series.id)
+        self.shards[shard_of(id)]
+            .lock()
+            .get(id)
+            .map(|series| series.id)
     }
 }
 
@@ -561,8 +582,16 @@ impl Replayer<'_> {
         let Ok((id, _)) = head.get_or_create(&series.labels, wanted) else {
             return self.unknown("series");
         };
-        if u64::from(id) != series.reference {
+        if u64::from(id) == series.reference {
+            // A number that meant another series before; from here on it is this one's.
+            head.aliases.write().remove(&series.reference);
+        } else {
             head.aliases.write().insert(series.reference, id);
+        }
+        if series.reference < MAX_KEPT_ID {
+            // A number that the log has used is not given to a new series.
+            let next = series.reference + 1;
+            head.next_id.fetch_max(next, Ordering::Relaxed);
         }
         if let Some(chunks) = self.chunks.remove(&series.reference) {
             self.attach(id, chunks);
@@ -598,21 +627,34 @@ impl Replayer<'_> {
         if self.skip_to.len() <= index {
             self.skip_to.resize(index + 1, i64::MIN);
         }
-        let mut in_order = in_order;
-        in_order.sort_by_key(|chunk| chunk.min_ms);
+        // The log may have given the series two references: chunks of both, in any order.
         let mut shard = head.shards[shard_of(id)].lock();
-        let mut last = self.skip_to[index];
-        for chunk in in_order {
-            // Two log references of one series may have written the same samples.
-            if chunk.min_ms <= last {
-                continue;
-            }
-            last = chunk.max_ms;
-            shard.push_full(id, chunk.reference);
-            head.metrics.chunks.inc();
-            self.min_ms = self.min_ms.min(chunk.min_ms);
-            self.max_ms = self.max_ms.max(chunk.max_ms);
+        let mut all: Vec<(i64, i64, u64)> = in_order
+            .iter()
+            .map(|chunk| (chunk.min_ms, chunk.max_ms, chunk.reference))
+            .collect();
+        let before = shard.get(id).map_or(0, |series| series.full_count());
+        if let Some(series) = shard.get(id).filter(|_| before > 0) {
+            all.extend(shard.full_chunks(series).filter_map(|reference| {
+                let chunk = head.files.read(reference).ok()?;
+                Some((chunk.min_ms, chunk.max_ms, reference))
+            }));
         }
+        all.sort_unstable();
+        let mut last = i64::MIN;
+        let mut references = Vec::with_capacity(all.len());
+        for (min_ms, max_ms, reference) in all {
+            // Both may have written the same samples.
+            if references.is_empty() || min_ms > last {
+                last = max_ms;
+                references.push(reference);
+                self.min_ms = self.min_ms.min(min_ms);
+                self.max_ms = self.max_ms.max(max_ms);
+            }
+        }
+        shard.set_full(id, &references);
+        let more = references.len() as f64 - before as f64;
+        head.metrics.chunks.add(more);
         self.skip_to[index] = last;
     }
 
@@ -637,7 +679,11 @@ impl Replayer<'_> {
         let Some(id) = self.find(reference) else {
             return self.unknown(kind);
         };
-        if self.skip_to.get(id as usize).is_some_and(|skip| t_ms <= *skip) {
+        if self
+            .skip_to
+            .get(id as usize)
+            .is_some_and(|skip| t_ms <= *skip)
+        {
             return;
         }
         let worker = shard_of(id) % self.workers.len();
@@ -654,7 +700,10 @@ impl Replayer<'_> {
         if e.t_ms < self.min_valid_ms {
             return;
         }
-        let labels = self.head.resolve(e.reference).and_then(|id| self.head.labels(id));
+        let labels = self
+            .head
+            .resolve(e.reference)
+            .and_then(|id| self.head.labels(id));
         let Some(labels) = labels else {
             return self.unknown("exemplars");
         };

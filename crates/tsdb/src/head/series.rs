@@ -581,7 +581,9 @@ fn push_full(slab: &mut Slab, series: &mut Series, reference: u64) {
 
 /// The end of the block that `t_ms` falls into.
 fn range_end(t_ms: i64, width_ms: i64) -> i64 {
-    (t_ms / width_ms).saturating_mul(width_ms).saturating_add(width_ms)
+    (t_ms / width_ms)
+        .saturating_mul(width_ms)
+        .saturating_add(width_ms)
 }
 
 /// Where a chunk should end so that the chunks up to `max_ms` are of about equal length.
@@ -728,7 +730,8 @@ fn append_histogram(
     let Some((open, min_ms, predicted)) = &mut series.extra_mut().histogram else {
         return Ok(Outcome::Duplicate);
     };
-    let invalid = |error: tsdb_format::FormatError| AppendError::InvalidHistogram(error.to_string());
+    let invalid =
+        |error: tsdb_format::FormatError| AppendError::InvalidHistogram(error.to_string());
     let next = match (&mut *open, value) {
         (OpenHistogram::Integer(chunk), Value::Histogram(h)) => {
             let before = match &previous {

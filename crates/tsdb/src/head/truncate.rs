@@ -46,7 +46,12 @@ impl Head {
             return; // Late samples may come at any time.
         }
         self.wait(patience, || {
-            !self.appenders.lock().1.values().any(|lowest| *lowest < min_ms)
+            !self
+                .appenders
+                .lock()
+                .1
+                .values()
+                .any(|lowest| *lowest < min_ms)
         });
     }
 
@@ -108,7 +113,8 @@ impl Head {
         let segment = self.wal_position().0;
         let first_new_file = self.files.current_number();
         let mut kept = Kept::default();
-        self.isolation.alone(|| *self.recent.lock() = Recent::default());
+        self.isolation
+            .alone(|| *self.recent.lock() = Recent::default());
         for place in 0..self.shards.len() {
             let dead = self.collect_shard(place, min_ms, &mut kept);
             if !dead.is_empty() {
@@ -123,7 +129,11 @@ impl Head {
                 kept.late(min, max);
             }
             let (_, max) = self.times();
-            let none = if max == i64::MIN { i64::MAX } else { min_ms.min(max) };
+            let none = if max == i64::MIN {
+                i64::MAX
+            } else {
+                min_ms.min(max)
+            };
             let min = kept.min_ms.unwrap_or(none);
             self.times.min_ms.store(min, Ordering::Release);
             let (late_min, late_max) = kept.late.unwrap_or((i64::MAX, i64::MIN));
@@ -131,7 +141,10 @@ impl Head {
             self.late_max_ms.store(late_max, Ordering::Release);
         });
         self.metrics.gc_seconds.observe_duration(start.elapsed());
-        let first = kept.first_file.unwrap_or(first_new_file).min(first_new_file);
+        let first = kept
+            .first_file
+            .unwrap_or(first_new_file)
+            .min(first_new_file);
         let dir = self.options.dir.join("chunks_head");
         self.files.remove_before(first).map_err(Error::io(&dir))
     }
@@ -145,15 +158,28 @@ impl Head {
         let mut removed = 0;
         for id in ids {
             removed += self.collect_chunks(shard, id, min_ms);
-            let Some(series) = shard.get_mut(id) else { continue };
-            if let Some(extra) = series.extra() {
-                if !extra.deleted.is_empty() {
-                    series.extra_mut().deleted.retain(|(_, to)| *to >= min_ms);
-                }
+            if let Some(series) = shard.get_mut(id)
+                && series
+                    .extra()
+                    .is_some_and(|extra| !extra.deleted.is_empty())
+            {
+                // Late samples may be older than everything in order.
+                let extra = series.extra_mut();
+                let oldest = extra
+                    .late
+                    .range()
+                    .map_or(min_ms, |(min, _)| min.min(min_ms));
+                extra.deleted.retain(|(_, to)| *to >= oldest);
             }
-            let Some(series) = shard.get(id) else { continue };
+            let Some(series) = shard.get(id) else {
+                continue;
+            };
             let late = series.extra().and_then(|extra| {
-                extra.late.chunks.iter().for_each(|chunk| kept.file(chunk.reference));
+                extra
+                    .late
+                    .chunks
+                    .iter()
+                    .for_each(|chunk| kept.file(chunk.reference));
                 extra.late.range()
             });
             if let Some((min, max)) = late {
@@ -176,7 +202,9 @@ impl Head {
     }
 
     fn collect_chunks(&self, shard: &mut Shard, id: u32, min_ms: i64) -> usize {
-        let Some(series) = shard.get(id) else { return 0 };
+        let Some(series) = shard.get(id) else {
+            return 0;
+        };
         let mut removed = 0;
         let open = shard.open_range(series);
         let old = shard
@@ -208,7 +236,9 @@ impl Head {
             let mut shard = self.shards[place].lock();
             let mut pairs = Vec::new();
             for id in candidates {
-                let Some(series) = shard.get(id) else { continue };
+                let Some(series) = shard.get(id) else {
+                    continue;
+                };
                 let used = series.has_open()
                     || series.full_count() > 0
                     || series.pending > 0
@@ -356,13 +386,19 @@ impl Head {
                 .collect();
             for id in ids {
                 if applying.newest != 0 {
-                    let copy = shard.get(id).and_then(|s| s.extra()).map(|e| e.late.clone());
+                    let copy = shard
+                        .get(id)
+                        .and_then(|s| s.extra())
+                        .map(|e| e.late.clone());
                     if let Some(copy) = copy {
                         shard.pins.note_out_of_order(&applying, id, &copy);
                     }
                 }
                 if let Some(series) = shard.get_mut(id) {
-                    series.extra_mut().late.write_out(u64::from(id), &self.files);
+                    series
+                        .extra_mut()
+                        .late
+                        .write_out(u64::from(id), &self.files);
                     self.metrics.chunks.inc();
                     self.metrics.chunks_created.inc();
                 }
@@ -399,7 +435,9 @@ impl Head {
         let mut stones = Vec::new();
         for id in ids {
             let shard = self.shards[shard_of(id)].lock();
-            let Some(series) = shard.get(id) else { continue };
+            let Some(series) = shard.get(id) else {
+                continue;
+            };
             let first = shard.first_t_ms(series, &self.files);
             let last = shard.last_t_ms(series, &self.files);
             let late = series.extra().and_then(|extra| extra.late.range());

@@ -40,7 +40,10 @@ pub fn database(set: &Path, name: &str, case: &Value) -> Result<(), String> {
         let db = Db::open(options.clone()).map_err(|e| e.to_string())?;
         let damaged = round == "first" && case["kind"] == "wal-damaged";
         if (corruptions() > 0.0) != damaged {
-            return Err(format!("{round} start: {} corruptions counted", corruptions()));
+            return Err(format!(
+                "{round} start: {} corruptions counted",
+                corruptions()
+            ));
         }
         check(&db, &expected).map_err(|e| format!("{round} start: {e}"))?;
         if clean {
@@ -303,4 +306,3 @@ fn check_metadata(db: &Db, expected: &Value) -> Result<(), String> {
     }
     Ok(())
 }
-
