@@ -1,10 +1,16 @@
 //! An in-memory store of columns, for tests: what is appended is what is read, stale markers and
 //! start timestamps included.
+//!
+//! As in upstream's database, a histogram's counter reset hint is not what was appended but what
+//! the chunks tell: gauge, or no reset after the histogram before it in the same chunk, or unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::{Annotations, Exemplar, FloatHistogram, Histogram, Labels, Matcher, Metadata};
+use model::{
+    Annotations, CounterResetHint, Exemplar, FloatHistogram, Histogram, Labels, Matcher, Metadata,
+    STALE_NAN, is_stale,
+};
 use storage::{
     AppendError, Appendable, Appender, Columns, EncodedChunk, LabelHints, Querier, Queryable,
     SelectHints, Series, SeriesRef, SeriesSet, StorageError,
@@ -272,6 +278,57 @@ fn push_start(starts: &mut Vec<i64>, len_before: usize, start_ms: i64) {
     starts.push(start_ms);
 }
 
+fn push_histogram(columns: &mut Columns, start_ms: i64, t_ms: i64, histogram: FloatHistogram) {
+    push_start(
+        &mut columns.histogram_start_ms,
+        columns.histogram_ms.len(),
+        start_ms,
+    );
+    columns.histogram_ms.push(t_ms);
+    columns.histograms.push(Arc::new(histogram));
+}
+
+fn stale_histogram() -> FloatHistogram {
+    FloatHistogram {
+        sum: STALE_NAN,
+        ..FloatHistogram::default()
+    }
+}
+
+/// The time that one chunk covers at most.
+const CHUNK_RANGE_MS: i64 = 2 * 3_600_000;
+
+/// The counter reset hint that a histogram will be read with.
+fn stored_hint(columns: &Columns, t_ms: i64, histogram: &FloatHistogram) -> CounterResetHint {
+    use CounterResetHint::{CounterReset, Gauge, NotCounterReset, Unknown};
+    let hint = histogram.counter_reset_hint;
+    if hint == Gauge {
+        return Gauge;
+    }
+    let (Some(before), Some(before_ms)) = (columns.histograms.last(), columns.histogram_ms.last())
+    else {
+        return Unknown;
+    };
+    let same_chunk = hint != CounterReset
+        && before.counter_reset_hint != Gauge
+        && columns.float_ms.last() < Some(before_ms)
+        && before_ms.div_euclid(CHUNK_RANGE_MS) == t_ms.div_euclid(CHUNK_RANGE_MS)
+        && !before.is_stale()
+        && !histogram.is_stale()
+        && before.schema == histogram.schema
+        && before.zero_threshold == histogram.zero_threshold
+        && before.custom_values == histogram.custom_values;
+    let unhinted = FloatHistogram {
+        counter_reset_hint: Unknown,
+        ..histogram.clone()
+    };
+    if same_chunk && !unhinted.detect_reset(before) {
+        NotCounterReset
+    } else {
+        Unknown
+    }
+}
+
 impl Appender for Batch {
     fn append(
         &mut self,
@@ -286,6 +343,11 @@ impl Appender for Batch {
                 && columns.floats.last().map(|v| v.to_bits()) == Some(value.to_bits())
         };
         if let Some(columns) = self.columns(labels, t_ms, same)? {
+            if is_stale(value) && columns.histogram_ms.last() > columns.float_ms.last() {
+                // A stale marker is of the kind of the sample before it.
+                push_histogram(columns, start_ms, t_ms, stale_histogram());
+                return Ok(0);
+            }
             push_start(
                 &mut columns.float_start_ms,
                 columns.float_ms.len(),
@@ -319,9 +381,11 @@ impl Appender for Batch {
         t_ms: i64,
         histogram: &FloatHistogram,
     ) -> Result<SeriesRef, AppendError> {
-        histogram
-            .validate()
-            .map_err(|e| AppendError::InvalidHistogram(e.to_string()))?;
+        if !histogram.is_stale() {
+            histogram
+                .validate()
+                .map_err(|e| AppendError::InvalidHistogram(e.to_string()))?;
+        }
         let same = |columns: &Columns| {
             columns.histogram_ms.last() == Some(&t_ms)
                 && columns
@@ -330,13 +394,9 @@ impl Appender for Batch {
                     .is_some_and(|h| h.equals(histogram))
         };
         if let Some(columns) = self.columns(labels, t_ms, same)? {
-            push_start(
-                &mut columns.histogram_start_ms,
-                columns.histogram_ms.len(),
-                start_ms,
-            );
-            columns.histogram_ms.push(t_ms);
-            columns.histograms.push(Arc::new(histogram.clone()));
+            let mut histogram = histogram.clone();
+            histogram.counter_reset_hint = stored_hint(columns, t_ms, &histogram);
+            push_histogram(columns, start_ms, t_ms, histogram);
         }
         Ok(0)
     }

@@ -83,3 +83,47 @@ fn the_store_refuses_what_upstreams_would() {
     load.add(labels, vec![SequenceValue::Float(2.0)], None);
     assert!(load.store(&store).is_err());
 }
+
+#[test]
+fn counter_reset_hints_are_those_of_chunks() {
+    use model::CounterResetHint::{Gauge, NotCounterReset, Unknown};
+    let script = Script::parse(
+        "load 1m\n  a {{count:0}}+{{count:1}}x2 {{count:1}} {{count:2}} stale {{count:3}} {{count:3 counter_reset_hint:gauge}} {{count:4}} 1 {{count:5}} {{count:6 counter_reset_hint:reset}}\n",
+    )
+    .unwrap();
+    let [Command::Load { load, .. }] = &script.commands[..] else {
+        panic!("one load");
+    };
+    let store = Store::new();
+    load.store(&store).unwrap();
+    let querier = storage::Queryable::querier(&store, i64::MIN, i64::MAX).unwrap();
+    let set = querier
+        .select(true, &storage::SelectHints::default(), &[])
+        .unwrap();
+    let mut columns = storage::Columns::default();
+    set.series[0]
+        .decode(i64::MIN, i64::MAX, &mut columns)
+        .unwrap();
+    let hints: Vec<_> = columns
+        .histograms
+        .iter()
+        .map(|h| h.counter_reset_hint)
+        .collect();
+    assert_eq!(columns.floats, [1.0]);
+    assert_eq!(
+        hints,
+        [
+            Unknown,
+            NotCounterReset,
+            NotCounterReset,
+            Unknown,
+            NotCounterReset,
+            Unknown,
+            Unknown,
+            Gauge,
+            Unknown,
+            Unknown,
+            Unknown
+        ]
+    );
+}
