@@ -1,4 +1,5 @@
 //! Real listeners: the kit's paths, TLS, client certificates, passwords, changes while it runs, the stop.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
