@@ -1,0 +1,333 @@
+//! Reading the file, and the files it names.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use discovery::Unsupported;
+use golang::strconv::quote;
+use model::names::ValidationScheme;
+use scrape::ScrapeConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{AlertingConfig, GlobalConfig, StorageConfig};
+
+/// Why a configuration was refused; `Display` is what users see.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A file that cannot be read.
+    #[error("open {path}: {reason}")]
+    Read { path: String, reason: String },
+    /// A file with something wrong in it.
+    #[error("parsing YAML file {path}: {message}")]
+    Parse { path: String, message: String },
+    /// Files that do not go together.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// What loading depends on besides the file.
+pub struct LoadOptions<'a> {
+    /// Agent mode has no rules, alerts and remote read.
+    pub agent: bool,
+    /// Answers environment variables, for external labels.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Default for LoadOptions<'_> {
+    fn default() -> Self {
+        LoadOptions {
+            agent: false,
+            env: &|name| std::env::var(name).ok(),
+        }
+    }
+}
+
+/// The configuration with all defaults filled in.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename = "config.plain")]
+pub struct Config {
+    pub global: GlobalConfig,
+    pub runtime: RuntimeConfig,
+    #[serde(skip_serializing_if = "AlertingConfig::is_empty")]
+    pub alerting: AlertingConfig,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rule_files: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scrape_config_files: Vec<String>,
+    /// The sections of this file; [`Config::all_scrape_configs`] has the others too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scrape_configs: Vec<Option<ScrapeConfig>>,
+    pub storage: StorageConfig,
+    #[serde(skip_serializing_if = "is_unset")]
+    pub tracing: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub remote_write: Unsupported,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub remote_read: Unsupported,
+    #[serde(skip_serializing_if = "is_unset")]
+    pub otlp: Option<serde_json::Value>,
+    /// Sections of `scrape_config_files`.
+    #[serde(skip)]
+    pub(crate) included: Vec<ScrapeConfig>,
+}
+
+/// Settings of upstream's runtime: read and shown, and without effect here.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename = "config.plain")]
+pub struct RuntimeConfig {
+    pub gogc: i64,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> RuntimeConfig {
+        RuntimeConfig { gogc: 75 }
+    }
+}
+
+fn is_empty(sections: &Unsupported) -> bool {
+    sections.0.is_empty()
+}
+
+fn is_unset(section: &Option<serde_json::Value>) -> bool {
+    section.is_none()
+}
+
+impl Config {
+    /// Reads `path` and the scrape configuration files it names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, naming the file.
+    pub fn load(path: &Path, options: &LoadOptions<'_>) -> Result<Config, Error> {
+        let text = read(path)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let fail = |message| Error::Parse {
+            path: path.display().to_string(),
+            message,
+        };
+        let mut config = Config::parse(&text, options).map_err(fail)?;
+        config.set_directory(dir);
+        config.include(path)?;
+        Ok(config)
+    }
+
+    /// Decodes and checks a text; the files it names are not looked at.
+    ///
+    /// # Errors
+    /// Upstream's text, with the place where it is known.
+    pub fn parse(text: &str, options: &LoadOptions<'_>) -> Result<Config, String> {
+        // An empty file is the default configuration.
+        let config: Option<Config> = yaml_config::from_str(text).map_err(|e| e.to_string())?;
+        let mut config = config.unwrap_or_default();
+        config.global.validate(options.env)?;
+        for path in &config.rule_files {
+            check_glob(path).map_err(|()| format!("invalid rule file path {}", quote(path)))?;
+        }
+        for path in &config.scrape_config_files {
+            check_glob(path)
+                .map_err(|()| format!("invalid scrape config file path {}", quote(path)))?;
+        }
+        let defaults = config.global.scrape_defaults();
+        let mut jobs = HashMap::new();
+        for section in &mut config.scrape_configs {
+            let Some(section) = section else {
+                return Err("empty or null scrape config section".to_owned());
+            };
+            section.validate(&defaults)?;
+            if jobs.insert(section.job_name().to_owned(), ()).is_some() {
+                let name = quote(section.job_name());
+                return Err(format!(
+                    "found multiple scrape configs with job name {name}"
+                ));
+            }
+        }
+        let scheme = match config.global.metric_name_validation_scheme.as_str() {
+            "legacy" => ValidationScheme::Legacy,
+            _ => ValidationScheme::Utf8,
+        };
+        config.alerting.validate(scheme)?;
+        config.storage.validate()?;
+        if options.agent {
+            config.check_agent()?;
+        }
+        Ok(config)
+    }
+
+    fn check_agent(&self) -> Result<(), String> {
+        let fields = [
+            ("alerting", !self.alerting.is_empty()),
+            ("remote_read", !self.remote_read.0.is_empty()),
+            ("rule_files", !self.rule_files.is_empty()),
+        ];
+        match fields.iter().find(|(_, given)| *given) {
+            Some((field, _)) => Err(format!("field {field} is not allowed in agent mode")),
+            None => Ok(()),
+        }
+    }
+
+    fn set_directory(&mut self, dir: &Path) {
+        self.global.set_directory(dir);
+        self.alerting.set_directory(dir);
+        for section in self.scrape_configs.iter_mut().flatten() {
+            section.set_directory(dir);
+        }
+        for path in self
+            .rule_files
+            .iter_mut()
+            .chain(&mut self.scrape_config_files)
+        {
+            if !path.is_empty() && Path::new(path).is_relative() {
+                *path = dir.join(&*path).display().to_string();
+            }
+        }
+    }
+
+    /// Reads the files of `scrape_config_files`.
+    fn include(&mut self, main: &Path) -> Result<(), Error> {
+        let defaults = self.global.scrape_defaults();
+        let mut first_seen: HashMap<String, String> = self
+            .scrape_configs
+            .iter()
+            .flatten()
+            .map(|s| (s.job_name().to_owned(), "main config file".to_owned()))
+            .collect();
+        for pattern in self.scrape_config_files.clone() {
+            for path in glob(Path::new(&pattern))? {
+                let shown = path.display().to_string();
+                let fail = |message| Error::Parse {
+                    path: shown.clone(),
+                    message,
+                };
+                let file: Option<IncludedFile> =
+                    yaml_config::from_str(&read(&path)?).map_err(|e| fail(e.to_string()))?;
+                for section in file.unwrap_or_default().scrape_configs {
+                    let Some(mut section) = section else {
+                        return Err(fail("empty or null scrape config section".to_owned()));
+                    };
+                    section.validate(&defaults).map_err(&fail)?;
+                    let name = section.job_name().to_owned();
+                    if let Some(first) = first_seen.get(&name) {
+                        let in_file = if first == "main config file" {
+                            first.clone()
+                        } else {
+                            format!("{}", quote(first))
+                        };
+                        return Err(Error::Conflict(format!(
+                            "{}: found multiple scrape configs with job name {}, first found in {in_file}",
+                            quote(&shown),
+                            quote(&name)
+                        )));
+                    }
+                    first_seen.insert(name, shown.clone());
+                    section.set_directory(path.parent().or(main.parent()).unwrap_or(Path::new("")));
+                    self.included.push(section);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sections of this file and of the files it includes.
+    pub fn all_scrape_configs(&self) -> Vec<ScrapeConfig> {
+        self.scrape_configs
+            .iter()
+            .flatten()
+            .chain(&self.included)
+            .cloned()
+            .collect()
+    }
+
+    /// The files that `rule_files` names, in order.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn rule_file_paths(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut paths = Vec::new();
+        for pattern in &self.rule_files {
+            paths.extend(glob(Path::new(pattern))?);
+        }
+        Ok(paths)
+    }
+
+    /// Names of sections and discoveries that are configured and that nothing here acts on.
+    pub fn unavailable(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (name, given) in [
+            ("remote_write", !self.remote_write.0.is_empty()),
+            ("remote_read", !self.remote_read.0.is_empty()),
+            ("tracing", self.tracing.is_some()),
+            ("otlp", self.otlp.is_some()),
+        ] {
+            if given {
+                names.push(name.to_owned());
+            }
+        }
+        let jobs = self.all_scrape_configs();
+        let of_jobs = jobs.iter().flat_map(|job| job.discovery.refused());
+        let sets = self.alerting.alertmanagers.iter();
+        let of_alertmanagers = sets.flat_map(|set| set.discovery.refused());
+        names.extend(of_jobs.chain(of_alertmanagers).map(str::to_owned));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The configuration as `/api/v1/status/config` shows it: defaults filled in, secrets hidden.
+    ///
+    /// # Errors
+    /// Only if a value could not be written as YAML.
+    pub fn to_yaml(&self) -> Result<String, yaml_config::Error> {
+        yaml_config::to_string(self)
+    }
+}
+
+/// A file of `scrape_config_files`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename = "config.ScrapeConfigs")]
+struct IncludedFile {
+    scrape_configs: Vec<Option<ScrapeConfig>>,
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| {
+        let reason = match e.kind() {
+            std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => e.to_string(),
+        };
+        Error::Read {
+            path: shown.clone(),
+            reason,
+        }
+    })?;
+    String::from_utf8(bytes).map_err(|e| Error::Parse {
+        path: shown,
+        message: format!(
+            "yaml: invalid UTF-8 at byte {}",
+            e.utf8_error().valid_up_to()
+        ),
+    })
+}
+
+/// Wildcards are allowed in the last part of a path only.
+fn check_glob(path: &str) -> Result<(), ()> {
+    let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));
+    if path.is_empty() || folder.contains(['*', '?', '[']) {
+        Err(())
+    } else {
+        Ok(())
+    }
+}
+
+/// The files that a pattern names, sorted; a path without wildcards names itself if it is there.
+fn glob(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
+    let shown = pattern.display().to_string();
+    let fail = |reason: String| Error::Read {
+        path: shown.clone(),
+        reason,
+    };
+    let paths = glob::glob(&shown).map_err(|e| fail(e.to_string()))?;
+    paths
+        .map(|path| path.map_err(|e| fail(e.to_string())))
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! Answers to queries, from a `thanos.Query` endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use proto::convert::{AnyHistogram, histogram_from_prometheus, labels_from_thanos};
+use proto::prometheus_copy::TimeSeries;
+use proto::thanos::query_client::QueryClient;
+use proto::thanos::{QueryRequest, query_response};
+use rules::{QuerySource, Sample, SampleValue};
+use tokio::runtime::Handle;
+use tonic::Request;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+
+/// Request metadata: the evaluation time in milliseconds; see scraper-store's `grpc/query.rs`. A
+/// Thanos Querier passes it over and evaluates at the whole second.
+const EXACT_TIME: &str = "firewatch-time-ms";
+/// Answers of up to this size are taken.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+
+/// Queries over gRPC, for threads that may block.
+#[derive(Clone)]
+pub struct GrpcSource {
+    client: QueryClient<Channel>,
+    runtime: Handle,
+    timeout: Duration,
+    address: Arc<str>,
+}
+
+impl GrpcSource {
+    /// Queries the endpoint behind `channel`; `address` names it in errors.
+    pub fn new(channel: Channel, address: &str, timeout: Duration, runtime: Handle) -> GrpcSource {
+        let client = QueryClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        GrpcSource {
+            client,
+            runtime,
+            timeout,
+            address: address.into(),
+        }
+    }
+
+    /// The answer to `query` at `t_ms`: every sample of every series.
+    ///
+    /// # Errors
+    /// The query's error as the server words it; for a server that cannot be reached, its address.
+    pub async fn ask(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
+        let mut request = Request::new(QueryRequest {
+            query: query.to_owned(),
+            time_seconds: t_ms.div_euclid(1000),
+            timeout_seconds: self.timeout.as_secs() as i64,
+            enable_dedup: true,
+            ..QueryRequest::default()
+        });
+        let exact = MetadataValue::try_from(t_ms.to_string())
+            .expect("the digits of a number are valid metadata");
+        request.metadata_mut().insert(EXACT_TIME, exact);
+        let answer = async {
+            let mut frames = self.client.clone().query(request).await?.into_inner();
+            let mut samples = Vec::new();
+            while let Some(frame) = frames.next().await {
+                match frame?.result {
+                    Some(query_response::Result::Timeseries(series)) => {
+                        unpack(&series, &mut samples)
+                    }
+                    Some(query_response::Result::Warnings(text)) => {
+                        tracing::warn!(query, warning = text, "a rule's query came with a warning");
+                    }
+                    Some(query_response::Result::Stats(_)) | None => {}
+                }
+            }
+            Ok::<_, tonic::Status>(samples)
+        };
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(samples)) => Ok(samples),
+            Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(format!(
+                "query endpoint {}: {}",
+                self.address,
+                status.message()
+            )),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err(format!(
+                "query endpoint {}: no answer within {:?}",
+                self.address, self.timeout
+            )),
+        }
+    }
+}
+
+impl QuerySource for GrpcSource {
+    fn instant(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
+        self.runtime.block_on(self.ask(query, t_ms))
+    }
+}
+
+fn unpack(series: &TimeSeries, samples: &mut Vec<Sample>) {
+    let labels = labels_from_thanos(&series.labels);
+    for sample in &series.samples {
+        samples.push(Sample::float(
+            labels.clone(),
+            sample.timestamp,
+            sample.value,
+        ));
+    }
+    for histogram in &series.histograms {
+        let (t_ms, histogram) = histogram_from_prometheus(histogram);
+        let histogram = match histogram {
+            AnyHistogram::Float(histogram) => histogram,
+            AnyHistogram::Integer(histogram) => histogram.to_float(),
+        };
+        let value = SampleValue::Histogram(Arc::new(histogram));
+        samples.push(Sample {
+            labels: labels.clone(),
+            t_ms,
+            value,
+        });
+    }
+}
