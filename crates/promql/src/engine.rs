@@ -284,6 +284,7 @@ impl Engine {
         let querier = queryable.querier(min_ms, max_ms)?;
         let query = exec::Query {
             options: &self.options,
+            text,
             querier: &*querier,
             times,
             lookback_ms,

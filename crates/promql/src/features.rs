@@ -35,3 +35,21 @@ impl Features {
         true
     }
 }
+
+impl Features {
+    /// The server's language: what upstream 3.14 has on by default, and what the words of
+    /// `--enable-feature` (each may be a list separated by commas) add. Words that are not the
+    /// language's are returned.
+    pub fn of_server<'a>(words: impl IntoIterator<Item = &'a str>) -> (Features, Vec<&'a str>) {
+        let mut features = Features {
+            duration_expr: true,
+            ..Features::default()
+        };
+        let words = words.into_iter().flat_map(|list| list.split(','));
+        let others = words
+            .map(str::trim)
+            .filter(|w| !w.is_empty() && !features.enable(w))
+            .collect();
+        (features, others)
+    }
+}

@@ -380,7 +380,10 @@ fn trimming() {
     below.trim_above(4.0);
     assert_eq!(below.positive_buckets, [2.0, 4.0]);
     assert_eq!(below.count, 6.0);
-    assert!((below.sum - (30.0 - 2.0 * 32f64.sqrt())).abs() < 1e-12);
+    assert!((below.sum - (2.0 * 2f64.sqrt() + 4.0 * 8f64.sqrt())).abs() < 1e-12);
+    let mut whole = h.clone();
+    whole.trim_above(8.0);
+    assert_eq!((whole.count, whole.sum), (8.0, 30.0));
     let mut above = h.clone();
     above.trim_below(4.0);
     assert_eq!(above.positive_buckets, [2.0]);

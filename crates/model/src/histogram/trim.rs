@@ -1,5 +1,5 @@
-//! The trim operators `</` and `>/` (prometheus/prometheus `promql/engine.go`): removing the
-//! observations above or below a bound, as far as buckets tell.
+//! The trim operators `</` and `>/` (prometheus/prometheus `TrimBuckets`): keeping the observations
+//! below or above a bound, as far as buckets tell.
 
 use super::{Bucket, FloatHistogram};
 
@@ -14,143 +14,152 @@ enum Keep {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spread {
     Linear,
-    ExponentialPositive,
-    ExponentialNegative,
+    /// Positive or negative, by the bucket's bounds.
+    Exponential,
 }
 
 impl FloatHistogram {
-    /// Removes the observations above `bound`. A bucket that the bound cuts keeps its share; the
-    /// sum loses what the removed observations are estimated to be. Empty buckets are left out.
+    /// Keeps the observations that are not above `bound`. Of a bucket that the bound cuts a share
+    /// stays; the sum becomes that of the kept buckets' middles, unless nothing goes. Empty buckets
+    /// are left out.
     pub fn trim_above(&mut self, bound: f64) {
         self.trim(bound, Keep::Below);
     }
 
-    /// Removes the observations below `bound`, likewise.
+    /// Keeps the observations that are not below `bound`, likewise.
     pub fn trim_below(&mut self, bound: f64) {
         self.trim(bound, Keep::Above);
     }
 
     fn trim(&mut self, bound: f64, keep: Keep) {
-        let custom = self.uses_custom_buckets();
-        let mut trimmed = Trimmed::default();
+        let spread = if self.uses_custom_buckets() {
+            Spread::Linear
+        } else {
+            Spread::Exponential
+        };
+        let mut kept = Kept {
+            bound,
+            keep,
+            count: 0.0,
+            sum: 0.0,
+            cut: false,
+        };
+        // The zero bucket lies on the side on which there are other buckets.
+        let zero = (self.zero_count > 0.0 && !self.uses_custom_buckets()).then(|| {
+            let mut zero = self.zero_bucket();
+            if self.negative_buckets.is_empty() && !self.positive_buckets.is_empty() {
+                zero.lower = 0.0;
+            } else if self.positive_buckets.is_empty() && !self.negative_buckets.is_empty() {
+                zero.upper = 0.0;
+            }
+            zero
+        });
         let positive: Vec<Bucket> = self.positive().collect();
         for (count, bucket) in self.positive_buckets.iter_mut().zip(&positive) {
-            if bucket.count == 0.0 {
-                continue;
-            }
-            trimmed.has_negative |= custom && (bucket.upper <= 0.0 || bucket.lower < 0.0);
-            trimmed.has_positive |= !custom || bucket.upper > 0.0;
-            let spread = if custom {
-                Spread::Linear
-            } else {
-                Spread::ExponentialPositive
-            };
-            *count = trimmed.take(bucket, bound, keep, spread);
+            *count = kept.take(bucket, spread);
         }
         let negative: Vec<Bucket> = self.negative().collect();
         for (count, bucket) in self.negative_buckets.iter_mut().zip(&negative) {
-            if bucket.count == 0.0 {
-                continue;
-            }
-            trimmed.has_negative = true;
-            *count = trimmed.take(bucket, bound, keep, Spread::ExponentialNegative);
+            *count = kept.take(bucket, spread);
         }
-        if self.zero_count > 0.0 {
-            let below = share_below(&self.zero_bucket(), bound, Spread::Linear);
-            self.zero_count = match keep {
-                Keep::Below => below,
-                Keep::Above => self.zero_count - below,
-            };
-            trimmed.count += self.zero_count;
+        if let Some(zero) = zero {
+            self.zero_count = kept.take(&zero, Spread::Linear);
         }
-        self.sum = trimmed.sum(self.sum);
-        self.count = trimmed.count;
+        if kept.cut {
+            self.sum = if kept.count == 0.0 { 0.0 } else { kept.sum };
+            self.count = kept.count;
+        }
         self.compact(0);
     }
 }
 
-#[derive(Default)]
-struct Trimmed {
+/// What stays of the buckets so far.
+struct Kept {
+    bound: f64,
+    keep: Keep,
     count: f64,
-    removed_sum: f64,
-    has_positive: bool,
-    has_negative: bool,
+    sum: f64,
+    /// Something went.
+    cut: bool,
 }
 
-impl Trimmed {
-    /// Accounts for a bucket and returns what it keeps.
-    fn take(&mut self, bucket: &Bucket, bound: f64, keep: Keep, spread: Spread) -> f64 {
-        let (whole, cut) = match keep {
-            Keep::Below => (bucket.upper <= bound, bucket.lower < bound),
-            Keep::Above => (bucket.lower >= bound, bucket.upper > bound),
+impl Kept {
+    /// Accounts for a bucket and returns the count that it keeps.
+    fn take(&mut self, bucket: &Bucket, spread: Spread) -> f64 {
+        if bucket.count == 0.0 {
+            return 0.0;
+        }
+        let (count, middle) = if bucket.lower.is_infinite() || bucket.upper.is_infinite() {
+            self.of_infinite(bucket)
+        } else {
+            self.of(bucket, spread)
         };
-        let (kept, mut midpoint) = cut_bucket(bucket, bound, keep, spread);
-        if whole {
-            self.count += bucket.count;
-            return bucket.count;
+        self.cut |= count != bucket.count;
+        self.count += count;
+        if count != 0.0 {
+            self.sum += count * middle;
         }
-        if cut {
-            self.removed_sum += (bucket.count - kept) * midpoint;
-            self.count += kept;
-            return kept;
-        }
-        if spread != Spread::Linear {
-            midpoint = (bucket.lower * bucket.upper).sqrt();
-        }
-        self.removed_sum += bucket.count * midpoint;
-        0.0
+        count
     }
 
-    fn sum(&self, original: f64) -> f64 {
-        if self.count == 0.0 {
-            return 0.0;
-        }
-        let sum = original - self.removed_sum;
-        // An estimate must not change the sign that the buckets allow.
-        if (!self.has_negative && sum < 0.0) || (!self.has_positive && sum > 0.0) {
-            return 0.0;
-        }
-        sum
-    }
-}
-
-/// What a bucket keeps, and the middle of what it loses.
-fn cut_bucket(bucket: &Bucket, bound: f64, keep: Keep, spread: Spread) -> (f64, f64) {
-    if bucket.lower == f64::NEG_INFINITY || bucket.upper == f64::INFINITY {
-        return cut_infinite_bucket(bucket, bound, keep);
-    }
-    let below = share_below(bucket, bound, spread);
-    match keep {
-        Keep::Below => (
-            below,
-            midpoint(bucket, bucket.lower.abs() * bound.abs(), spread),
-        ),
-        Keep::Above => (
-            bucket.count - below,
-            midpoint(bucket, bound.abs() * bucket.upper.abs(), spread),
-        ),
-    }
-}
-
-/// How observations are spread towards infinity is unknown: such a bucket goes as a whole, unless
-/// it begins at -Inf and ends above zero, when zero stands for its lower bound.
-fn cut_infinite_bucket(bucket: &Bucket, bound: f64, keep: Keep) -> (f64, f64) {
-    if bucket.lower == f64::NEG_INFINITY {
-        let from_zero = bound >= 0.0 && bucket.upper > bound && bucket.upper != f64::INFINITY;
-        return match keep {
-            Keep::Below if bound >= bucket.upper => (bucket.count, 0.0),
-            Keep::Above if bound <= bucket.lower => (bucket.count, 0.0),
-            Keep::Below if from_zero => (
-                bucket.count * bound / bucket.upper,
-                (bound + bucket.upper) / 2.0,
+    /// The count that a bucket keeps, and the middle of what it keeps.
+    fn of(&self, bucket: &Bucket, spread: Spread) -> (f64, f64) {
+        let below = share_below(bucket, self.bound, spread);
+        let (count, from, to) = match self.keep {
+            Keep::Below => (below, bucket.lower, bucket.upper.min(self.bound)),
+            Keep::Above => (
+                bucket.count - below,
+                bucket.lower.max(self.bound),
+                bucket.upper,
             ),
-            Keep::Above if from_zero => (bucket.count * (1.0 - bound / bucket.upper), bound / 2.0),
-            _ => (0.0, bucket.upper),
         };
+        let middle = match spread {
+            Spread::Linear => f64::midpoint(from, to),
+            Spread::Exponential if bucket.upper <= 0.0 => -(from.abs() * to.abs()).sqrt(),
+            Spread::Exponential => (from.abs() * to.abs()).sqrt(),
+        };
+        (count, middle)
     }
-    match keep {
-        Keep::Above if bound <= bucket.lower => (bucket.count, 0.0),
-        _ => (0.0, bucket.lower),
+
+    /// A custom bucket without a finite bound on one side: its observations are at infinity, as far
+    /// as the bound goes. If it begins at -Inf and ends above zero, it begins at zero instead.
+    fn of_infinite(&self, bucket: &Bucket) -> (f64, f64) {
+        let bound = self.bound;
+        let all = |at: f64| (bucket.count, at);
+        let nothing = (0.0, 0.0);
+        if bucket.lower == f64::NEG_INFINITY && bucket.upper == f64::INFINITY {
+            let noop = match self.keep {
+                Keep::Below => bound == f64::INFINITY,
+                Keep::Above => bound == f64::NEG_INFINITY,
+            };
+            return if noop { all(0.0) } else { nothing };
+        }
+        if bucket.lower == f64::NEG_INFINITY {
+            if self.keep == Keep::Above && bound == f64::NEG_INFINITY {
+                return all(bucket.upper);
+            }
+            if bucket.upper > 0.0 {
+                if bound < 0.0 {
+                    return nothing;
+                }
+                let from_zero = Bucket {
+                    lower: 0.0,
+                    ..*bucket
+                };
+                return self.of(&from_zero, Spread::Linear);
+            }
+            return match self.keep {
+                Keep::Below if bound == f64::NEG_INFINITY => nothing,
+                Keep::Below => all(bucket.upper.min(bound)),
+                Keep::Above => nothing,
+            };
+        }
+        match self.keep {
+            Keep::Below if bound == f64::INFINITY => all(bucket.lower),
+            Keep::Below => nothing,
+            Keep::Above if bound == f64::INFINITY => nothing,
+            Keep::Above => all(bucket.lower.max(bound)),
+        }
     }
 }
 
@@ -165,20 +174,12 @@ fn share_below(bucket: &Bucket, bound: f64, spread: Spread) -> f64 {
     let log = |v: f64| v.abs().log2();
     let fraction = match spread {
         Spread::Linear => (bound - bucket.lower) / (bucket.upper - bucket.lower),
-        Spread::ExponentialPositive => {
+        Spread::Exponential if bucket.upper > 0.0 => {
             (log(bound) - log(bucket.lower)) / (log(bucket.upper) - log(bucket.lower))
         }
-        Spread::ExponentialNegative => {
+        Spread::Exponential => {
             1.0 - (log(bound) - log(bucket.upper)) / (log(bucket.lower) - log(bucket.upper))
         }
     };
     bucket.count * fraction
-}
-
-fn midpoint(bucket: &Bucket, product: f64, spread: Spread) -> f64 {
-    match spread {
-        Spread::Linear => (bucket.lower + bucket.upper) / 2.0,
-        Spread::ExponentialPositive => product.sqrt(),
-        Spread::ExponentialNegative => -product.sqrt(),
-    }
 }

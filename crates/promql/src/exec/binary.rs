@@ -20,9 +20,14 @@ pub(crate) fn eval<'q>(
     pos: PosRange,
     scope: &Scope<'q>,
 ) -> Result<Out<'q>, QueryError> {
-    let lhs = eval_expr(query, &binary.lhs, scope)?;
-    let rhs = eval_expr(query, &binary.rhs, scope)?;
     let op = binary.op;
+    // Storage hints end at an operator, and trimming looks at buckets.
+    let below = scope.below(match op {
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => op.as_str(),
+        _ => "",
+    });
+    let lhs = eval_expr(query, &binary.lhs, &below)?;
+    let rhs = eval_expr(query, &binary.rhs, &below)?;
     match (lhs, rhs) {
         (
             Out::Scalar {

@@ -30,11 +30,6 @@ impl Grid {
         self.start + self.step * i as i64
     }
 
-    /// The last time; only for a grid that is not empty.
-    pub(crate) fn last(&self) -> i64 {
-        self.at(self.len.saturating_sub(1))
-    }
-
     /// All times.
     pub(crate) fn times(&self) -> impl Iterator<Item = i64> + '_ {
         (0..self.len).map(|i| self.at(i))

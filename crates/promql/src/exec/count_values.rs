@@ -6,6 +6,7 @@ use model::{Labels, LabelsBuilder};
 
 use super::aggregate::group_labels;
 use super::columns::{Column, Meta, Sample};
+use super::labels::{is_label_name, raw_text};
 use super::usage::Usage;
 use super::vect::Vect;
 use super::{Query, Scope, eval_vector, failed};
@@ -18,14 +19,15 @@ pub(crate) fn eval<'q>(
     aggregate: &'q Aggregate,
     scope: &Scope<'q>,
 ) -> Result<Vect<'q>, QueryError> {
-    let label = match aggregate.param.as_deref().map(Expr::unwrapped) {
-        Some(Expr::String(literal)) => &literal.value,
-        _ => return failed("the parameter of count_values has to be a string literal"),
+    let Some(Expr::String(literal)) = aggregate.param.as_deref().map(Expr::unwrapped) else {
+        return failed("the parameter of count_values has to be a string literal");
     };
-    if label.is_empty() {
+    let label = &literal.value;
+    if !is_label_name(query, literal) {
+        let raw = raw_text(query, literal).map(str::to_owned);
         return failed(format!(
             "invalid label name {}",
-            golang::strconv::quote(label)
+            raw.unwrap_or_else(|| golang::strconv::quote(label))
         ));
     }
     let mut grouping = aggregate.grouping.clone();

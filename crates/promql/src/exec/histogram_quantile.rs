@@ -202,7 +202,7 @@ fn quantile_column(
     histograms: &Histograms,
     group: &Group,
     quantiles: &[f64],
-    (quantile_pos, vector_pos): (PosRange, PosRange),
+    vector_pos: PosRange,
     scope: &Scope<'_>,
 ) -> Column {
     let metric = group.labels.metric_name();
@@ -225,13 +225,13 @@ fn quantile_column(
                     Note::QuantileNanResult {
                         metric: native_metric,
                     },
-                    quantile_pos,
+                    vector_pos,
                 ),
                 NanObservations::Skew => query.notes.add(
                     Note::QuantileNanSkew {
                         metric: native_metric,
                     },
-                    quantile_pos,
+                    vector_pos,
                 ),
             }
             value
@@ -267,7 +267,7 @@ pub(crate) fn quantile<'q>(
     let (quantiles, scalar) = eval_scalar(query, &call.args[0], scope)?;
     let histograms = collect(query, &call.args[1], scope)?;
     warn_quantiles(query, &quantiles, call.args[0].pos());
-    let places = (call.args[0].pos(), call.args[1].pos());
+    let places = call.args[1].pos();
     let series = histograms
         .groups
         .iter()
@@ -302,7 +302,7 @@ pub(crate) fn quantiles<'q>(
         scalars.push(usage);
     }
     let histograms = collect(query, &call.args[0], scope)?;
-    let places = (call.args[0].pos(), call.args[1].pos());
+    let places = call.args[0].pos();
     let mut series: Vec<(Meta, Column)> = Vec::new();
     for values in &wanted {
         // A quantile that varies gives a series for each of its values.
@@ -379,7 +379,7 @@ pub(crate) fn fraction<'q>(
                         };
                         query
                             .notes
-                            .add(Note::FractionNans { metric }, call.args[0].pos());
+                            .add(Note::FractionNans { metric }, call.args[2].pos());
                     }
                     value
                 }

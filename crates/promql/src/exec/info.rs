@@ -11,7 +11,7 @@ use super::selector::{References, Wanted, look_back};
 use super::usage::Usage;
 use super::vect::{Clash, Vect, merge_same};
 use super::{Query, Scope, eval_vector, failed};
-use crate::ast::{At, Call, Expr};
+use crate::ast::{Call, Expr};
 use crate::query_error::QueryError;
 
 const NAME: &str = model::labels::METRIC_NAME;
@@ -36,13 +36,17 @@ pub(crate) fn eval<'q>(
             }
         }
     }
+    // Matchers that only exclude are about metrics that are info metrics by their name.
+    let names = |m: &Matcher| matches!(m.kind, MatchKind::Equal | MatchKind::Regexp);
+    if !name_matchers.is_empty() && !name_matchers.iter().any(names) {
+        name_matchers.extend(Matcher::new(MatchKind::Regexp, NAME, ".+_info").ok());
+    }
     let ignores = |labels: &Labels| {
         let name = labels.metric_name();
-        match (call.args.len(), name_matchers.is_empty()) {
-            (1, _) => name == TARGET_INFO,
-            (_, true) => false,
-            (_, false) => name_matchers.iter().all(|matcher| matcher.matches(name)),
+        if call.args.len() == 1 {
+            return name == TARGET_INFO;
         }
+        !name_matchers.is_empty() && name_matchers.iter().all(|matcher| matcher.matches(name))
     };
     let ignored: Vec<bool> = metas.iter().map(|meta| ignores(&meta.labels)).collect();
     let found = fetch(
@@ -111,13 +115,12 @@ fn fetch<'q>(
     }
     matchers.extend(data_matchers.iter().cloned());
 
-    // The times that storage is asked for are those of the first selector; the evaluation's times
-    // are what samples are looked up at.
-    let (at, offset_ms) = first_selector(&call.args[0]);
-    let shifted = References::new(scope.grid, at, offset_ms);
+    // Info series are looked up at the times of the first selector's samples.
+    let (at, offset_ms) = crate::plan::info_reference(&call.args[0]);
+    let references = References::new(scope.grid, at, offset_ms);
     let span = Span {
-        min_ms: shifted.first - query.lookback_ms + 1,
-        max_ms: shifted.last(),
+        min_ms: references.first - query.lookback_ms + 1,
+        max_ms: references.last(),
         range_ms: 0,
     };
     let set = select::select(query, &matchers, span, scope)?;
@@ -130,7 +133,6 @@ fn fetch<'q>(
         skip_buckets: false,
         start_times: false,
     };
-    let references = References::new(scope.grid, None, 0);
     for i in 0..metas.len() {
         let mut column = Column::absent(len);
         with_scratch(|samples| {
@@ -160,13 +162,6 @@ fn fetch<'q>(
         times,
         usage,
     })
-}
-
-fn first_selector(expr: &Expr) -> (Option<At>, i64) {
-    match expr.selectors().first() {
-        Some(selector) => (selector.at, selector.offset_ms()),
-        None => (None, 0),
-    }
 }
 
 fn quote_meta(text: &str) -> String {

@@ -47,11 +47,6 @@ pub(crate) fn eval<'q>(
     } else {
         (left, right)
     };
-    let fills = if swapped {
-        (matching.fill_right, matching.fill_left)
-    } else {
-        (matching.fill_left, matching.fill_right)
-    };
     let join = Join {
         query,
         binary,
@@ -60,8 +55,9 @@ pub(crate) fn eval<'q>(
         many,
         one,
         swapped,
-        fill_many: fills.0,
-        fill_one: fills.1,
+        // As upstream: with `group_right` the sides are swapped, but not the values.
+        fill_many: matching.fill_left,
+        fill_one: matching.fill_right,
         len: left_usage.counts.len(),
     };
     let (metas, columns) = join.run()?;

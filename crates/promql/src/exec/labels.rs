@@ -5,7 +5,7 @@ use model::{Labels, LabelsBuilder};
 
 use super::vect::{Clash, Vect};
 use super::{Query, Scope, eval_vector, failed};
-use crate::ast::{Call, Expr};
+use crate::ast::{Call, Expr, StringLiteral};
 use crate::query_error::QueryError;
 
 /// The value of a string argument.
@@ -17,6 +17,28 @@ pub(crate) fn string_arg(call: &Call, index: usize) -> Result<&str, QueryError> 
             index + 1,
             call.func.name
         )),
+    }
+}
+
+/// Whether a literal names a label: it is not empty and was UTF-8 in the query. Bytes that are not
+/// have become replacement characters in the tree.
+pub(crate) fn is_label_name(query: &Query<'_>, literal: &StringLiteral) -> bool {
+    !literal.value.is_empty()
+        && (!literal.value.contains(char::REPLACEMENT_CHARACTER)
+            || raw_text(query, literal).is_none_or(|raw| raw.contains(char::REPLACEMENT_CHARACTER)))
+}
+
+/// The literal as the query writes it, quotes included.
+pub(crate) fn raw_text<'q>(query: &Query<'q>, literal: &StringLiteral) -> Option<&'q str> {
+    query
+        .text
+        .get(literal.pos.start as usize..literal.pos.end as usize)
+}
+
+fn is_label_arg(query: &Query<'_>, call: &Call, index: usize) -> bool {
+    match call.args.get(index).map(Expr::unwrapped) {
+        Some(Expr::String(literal)) => is_label_name(query, literal),
+        _ => false,
     }
 }
 
@@ -35,7 +57,7 @@ pub(crate) fn replace<'q>(
             "invalid regular expression in label_replace(): {pattern}"
         ));
     };
-    if target.is_empty() {
+    if !is_label_arg(query, call, 1) {
         return failed(format!(
             "invalid destination label name in label_replace(): {target}"
         ));
@@ -59,14 +81,14 @@ pub(crate) fn join<'q>(
     let mut sources = Vec::new();
     for i in 3..call.args.len() {
         let source = string_arg(call, i)?;
-        if source.is_empty() {
+        if !is_label_arg(query, call, i) {
             return failed(format!(
                 "invalid source label name in label_join(): {source}"
             ));
         }
         sources.push(source);
     }
-    if target.is_empty() {
+    if !is_label_arg(query, call, 1) {
         return failed(format!(
             "invalid destination label name in label_join(): {target}"
         ));

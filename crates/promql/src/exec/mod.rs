@@ -52,6 +52,8 @@ pub(crate) const PHASE: &str = "expression evaluation";
 /// One query while it runs.
 pub(crate) struct Query<'q> {
     pub options: &'q EngineOptions,
+    /// The text of the query, or nothing.
+    pub text: &'q str,
     pub querier: &'q dyn Querier,
     pub times: QueryTimes,
     pub lookback_ms: i64,

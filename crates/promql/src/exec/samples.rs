@@ -91,6 +91,8 @@ fn reduce_to_stats(histograms: &mut [Arc<FloatHistogram>]) {
         };
         *slot = Arc::new(FloatHistogram {
             counter_reset_hint,
+            // To tell custom from exponential buckets.
+            schema: full.schema,
             count: full.count,
             sum: full.sum,
             ..FloatHistogram::default()

@@ -267,7 +267,6 @@ impl Sliding<'_> {
                 first_end_ms: self.references.first,
                 end_step_ms: self.references.step,
                 range_ms: self.range_ms,
-                grid: self.grid,
             };
             if self.function.floats(&series, &mut out.floats) {
                 return Ok(());

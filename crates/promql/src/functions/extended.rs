@@ -106,7 +106,7 @@ struct Bounded<'a, V> {
     values: &'a [V],
 }
 
-/// `None` if no sample lies after the start of the range.
+/// `None` if all samples lie before the range, or all after it.
 fn bound<'a, V: Value>(
     times: &[i64],
     values: &'a [V],
@@ -121,7 +121,7 @@ fn bound<'a, V: Value>(
     if smoothed {
         last = times[..last].partition_point(|t| *t < end_ms);
     }
-    if times[last] <= start_ms {
+    if times[last] <= start_ms || times[first] > end_ms {
         return None;
     }
     let at_bounds = || {

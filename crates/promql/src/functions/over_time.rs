@@ -360,6 +360,9 @@ pub(crate) struct MedianDeviation;
 impl RangeFunction for MedianDeviation {
     fn eval(&self, frame: &Frame<'_>, flags: &mut Flags) -> Result<Option<Sample>, QueryError> {
         float_only(&frame.window, flags, |w| {
+            if w.floats.iter().any(|v| v.is_nan()) {
+                return f64::NAN;
+            }
             let median = quantile(0.5, &mut w.floats.to_vec());
             let mut distances: Vec<f64> = w.floats.iter().map(|v| (v - median).abs()).collect();
             quantile(0.5, &mut distances)

@@ -25,18 +25,13 @@ impl RangeFunction for Rate {
             return Ok(None);
         }
         if w.histograms.len() > 1 {
-            let Some(mut result) = histogram_rate(w, self.is_counter, flags) else {
+            let zero = self.zero_point(frame, w.histogram_start_ms, w.histogram_ms);
+            let Some(mut result) = histogram_rate(w, self.is_counter, zero.is_some(), flags) else {
                 return Ok(None);
             };
-            let factor = self.factor(
-                frame,
-                w.histogram_ms,
-                Growth {
-                    first: w.histograms[0].count,
-                    total: result.count,
-                },
-            );
-            result.mul(factor);
+            let mut growth = Growth::between(w.histogram_ms, w.histograms[0].count, result.count);
+            growth.start_at(zero);
+            result.mul(self.factor(frame.start_ms, frame.end_ms, growth));
             return Ok(Some(Sample::Histogram(Arc::new(result))));
         }
         if w.floats.len() < 2 {
@@ -53,12 +48,14 @@ impl RangeFunction for Rate {
                 }
             }
         }
-        let growth = Growth {
-            first,
-            total: result,
-        };
+        let zero = self.zero_point(frame, w.float_start_ms, w.float_ms);
+        if zero.is_some() {
+            result += first;
+        }
+        let mut growth = Growth::between(w.float_ms, first, result);
+        growth.start_at(zero);
         Ok(Some(Sample::Float(
-            result * self.factor(frame, w.float_ms, growth),
+            result * self.factor(frame.start_ms, frame.end_ms, growth),
         )))
     }
 
@@ -88,16 +85,9 @@ impl RangeFunction for Rate {
                 result += series.values[*fall as usize];
             }
             let end_ms = series.end_ms(step);
-            let factor = self.factor_of(
-                end_ms - series.range_ms,
-                end_ms,
-                &series.times[from as usize..to as usize],
-                Growth {
-                    first,
-                    total: result,
-                },
-            );
-            *out = result * factor;
+            let times = &series.times[from as usize..to as usize];
+            let growth = Growth::between(times, first, result);
+            *out = result * self.factor(end_ms - series.range_ms, end_ms, growth);
         }
         true
     }
@@ -105,26 +95,55 @@ impl RangeFunction for Rate {
 
 /// How a counter grew in the window.
 struct Growth {
-    /// Its value at the first sample.
+    /// Its value at the beginning.
     first: f64,
     total: f64,
+    first_ms: i64,
+    last_ms: i64,
+    /// How many steps from sample to sample that took.
+    intervals: usize,
+}
+
+impl Growth {
+    #[inline]
+    fn between(times: &[i64], first: f64, total: f64) -> Growth {
+        Growth {
+            first,
+            total,
+            first_ms: times[0],
+            last_ms: times[times.len() - 1],
+            intervals: times.len() - 1,
+        }
+    }
+
+    /// The growth began at zero, at a known time before the first sample.
+    fn start_at(&mut self, zero_ms: Option<i64>) {
+        if let Some(zero_ms) = zero_ms {
+            self.first = 0.0;
+            self.first_ms = zero_ms;
+            self.intervals += 1;
+        }
+    }
 }
 
 impl Rate {
-    fn factor(&self, frame: &Frame<'_>, times: &[i64], growth: Growth) -> f64 {
-        self.factor_of(frame.start_ms, frame.end_ms, times, growth)
+    /// When the counter began, if the start timestamp of the first sample tells and that was within
+    /// the range.
+    fn zero_point(&self, frame: &Frame<'_>, start_ms: &[i64], t_ms: &[i64]) -> Option<i64> {
+        let start = *start_ms.first()?;
+        let usable = self.is_counter && start != 0 && start > frame.start_ms && start < t_ms[0];
+        usable.then_some(start)
     }
 
     /// By how much the sampled difference is extrapolated: to a bound of the range if the distance
     /// is at most 10 % more than the average between samples, else by half that average; a counter
     /// not below zero.
     #[inline]
-    fn factor_of(&self, start_ms: i64, end_ms: i64, times: &[i64], growth: Growth) -> f64 {
-        let (first_ms, last_ms) = (times[0], times[times.len() - 1]);
-        let mut to_start = (first_ms - start_ms) as f64 / 1000.0;
-        let mut to_end = (end_ms - last_ms) as f64 / 1000.0;
-        let sampled = (last_ms - first_ms) as f64 / 1000.0;
-        let average = sampled / (times.len() - 1) as f64;
+    fn factor(&self, start_ms: i64, end_ms: i64, growth: Growth) -> f64 {
+        let mut to_start = (growth.first_ms - start_ms) as f64 / 1000.0;
+        let mut to_end = (end_ms - growth.last_ms) as f64 / 1000.0;
+        let sampled = (growth.last_ms - growth.first_ms) as f64 / 1000.0;
+        let average = sampled / growth.intervals as f64;
         let threshold = average * 1.1;
         if to_start >= threshold {
             to_start = average / 2.0;
@@ -156,7 +175,8 @@ pub(crate) fn start_time_says(start_ms: &[i64], t_ms: &[i64], i: usize, flags: &
         return false;
     };
     let previous_ms = t_ms[i - 1];
-    if start == 0 || start > t_ms[i] {
+    // Unknown, or not before the sample.
+    if start == 0 || start >= t_ms[i] {
         return false;
     }
     if start < previous_ms {
@@ -172,9 +192,14 @@ pub(crate) fn start_time_says(start_ms: &[i64], t_ms: &[i64], i: usize, flags: &
     before != 0
 }
 
-/// The difference of the last and first histogram with everything before resets added. `None`, with
-/// a flag, where the histograms do not fit together.
-fn histogram_rate(w: &Window<'_>, is_counter: bool, flags: &mut Flags) -> Option<FloatHistogram> {
+/// The difference of the last and first histogram with everything before resets added, and the first
+/// one if it began `from_zero`. `None`, with a flag, where the histograms do not fit together.
+fn histogram_rate(
+    w: &Window<'_>,
+    is_counter: bool,
+    from_zero: bool,
+    flags: &mut Flags,
+) -> Option<FloatHistogram> {
     let histograms = w.histograms;
     let last = &histograms[histograms.len() - 1];
     let nothing;
@@ -231,20 +256,21 @@ fn histogram_rate(w: &Window<'_>, is_counter: bool, flags: &mut Flags) -> Option
             }
         };
     settle(result.sub(first), Flags::MISMATCHED_SUB)?;
+    if from_zero {
+        settle(result.add(&histograms[0]), Flags::MISMATCHED_ADD)?;
+    }
     if is_counter {
-        let mut ignored = Flags::default();
+        let mut overlaps = Flags::default();
         let mut previous = first;
         for (i, h) in histograms.iter().enumerate().skip(1) {
-            if start_time_says(w.histogram_start_ms, w.histogram_ms, i, &mut ignored)
+            if start_time_says(w.histogram_start_ms, w.histogram_ms, i, &mut overlaps)
                 || h.detect_reset(previous)
             {
                 settle(result.add(previous), Flags::MISMATCHED_ADD)?;
             }
             previous = h;
         }
-        if ignored != Flags::default() {
-            flags.set(ignored);
-        }
+        flags.set(overlaps);
     } else if !is_gauge(&histograms[0]) || !is_gauge(last) {
         flags.set(Flags::NOT_GAUGE);
     }

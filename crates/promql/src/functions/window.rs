@@ -6,7 +6,7 @@ use model::FloatHistogram;
 use storage::Columns;
 
 use crate::annotate::{HistogramOperation, Note};
-use crate::exec::{Grid, Sample};
+use crate::exec::Sample;
 use crate::query_error::QueryError;
 
 /// The samples of one series in a window, floats and histograms apart.
@@ -95,7 +95,6 @@ pub(crate) struct FloatSeries<'a> {
     pub first_end_ms: i64,
     pub end_step_ms: i64,
     pub range_ms: i64,
-    pub grid: Grid,
 }
 
 impl FloatSeries<'_> {
@@ -119,11 +118,6 @@ pub(crate) trait RangeFunction: Send + Sync {
     fn floats(&self, series: &FloatSeries<'_>, out: &mut [f64]) -> bool {
         let _ = (series, out);
         false
-    }
-
-    /// What the function says of a series at all, beside [`Flags`].
-    fn argument_notes(&self) -> Vec<(Note, usize)> {
-        Vec::new()
     }
 }
 

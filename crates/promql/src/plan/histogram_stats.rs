@@ -11,7 +11,9 @@ pub(crate) fn skips_buckets(path: &[Option<&'static str>]) -> bool {
         match step {
             None => return false,
             Some("histogram_count" | "histogram_sum" | "histogram_avg") => skip = true,
-            Some("histogram_quantile" | "histogram_quantiles" | "histogram_fraction") => {
+            Some(
+                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" | "</" | ">/",
+            ) => {
                 return false;
             }
             Some(_) => {}

@@ -9,7 +9,7 @@ mod step_invariant;
 mod time_range;
 
 pub(crate) use histogram_stats::skips_buckets;
-pub(crate) use time_range::time_range;
+pub(crate) use time_range::{info_reference, time_range};
 
 use crate::ast::Expr;
 use crate::query_error::QueryError;

@@ -17,6 +17,35 @@ pub(crate) fn time_range(expr: &Expr, start_ms: i64, end_ms: i64, lookback_ms: i
     (found.min, found.max)
 }
 
+/// At which times `info` looks up info series for its first argument: those of the first selector in
+/// it, with the offsets of the subqueries around that.
+pub(crate) fn info_reference(expr: &Expr) -> (Option<At>, i64) {
+    fn visit(expr: &Expr, at: Option<At>, offset: i64) -> Option<(Option<At>, i64)> {
+        let shifted = |own_at: Option<At>, own_offset: i64| match own_at {
+            Some(own) => (Some(own), own_offset),
+            None => (at, offset.saturating_add(own_offset)),
+        };
+        match expr {
+            Expr::Vector(selector) => Some(shifted(selector.at, selector.offset_ms())),
+            Expr::Matrix(matrix) => Some(shifted(matrix.selector.at, matrix.selector.offset_ms())),
+            Expr::Subquery(subquery) => {
+                let (at, offset) = shifted(subquery.at, subquery.offset_ms());
+                visit(&subquery.expr, at, offset)
+            }
+            _ => {
+                let mut found = None;
+                expr.for_each_child(|child| {
+                    if found.is_none() {
+                        found = visit(child, at, offset);
+                    }
+                });
+                found
+            }
+        }
+    }
+    visit(expr, None, 0).unwrap_or((None, 0))
+}
+
 struct Found {
     min: i64,
     max: i64,
@@ -45,8 +74,19 @@ impl Found {
                 );
             }
             Expr::Call(call) if call.func.name == "info" => {
-                // Info series are looked up at the evaluation's times.
-                self.extend(start.saturating_sub(self.lookback_ms - 1), end);
+                if let Some(arg) = call.args.first() {
+                    let (at, offset) = info_reference(arg);
+                    let (start, end) = match at {
+                        Some(At::TimestampMs(t)) => (t, t),
+                        _ => (start, end),
+                    };
+                    self.extend(
+                        start
+                            .saturating_sub(offset)
+                            .saturating_sub(self.lookback_ms - 1),
+                        end.saturating_sub(offset),
+                    );
+                }
                 expr.for_each_child(|child| self.visit(child, start, end));
             }
             _ => expr.for_each_child(|child| self.visit(child, start, end)),
