@@ -7,3 +7,6 @@ pub mod fmt;
 pub mod regexp;
 pub mod strconv;
 pub mod time;
+
+#[cfg(test)]
+mod robustness;

@@ -71,7 +71,7 @@ fn text(args: &[Value]) -> String {
         args => {
             let shown = |value: &Value| match value {
                 Value::Nil => Value::from("<no value>").to_arg(),
-                value => value.to_arg(),
+                value => value.to_printed_arg(),
             };
             sprint(&args.iter().map(shown).collect::<Vec<_>>())
         }
@@ -178,7 +178,12 @@ fn index(args: &[Value]) -> Result {
                 let found = map.entries.get(key);
                 found.cloned().unwrap_or_else(|| *map.zero.clone())
             }
-            _ => return Err(format!("can't index item of type {}", item.type_name())),
+            _ => {
+                return Err(format!(
+                    "can't index item of type {}",
+                    item.target_type_name()
+                ));
+            }
         };
     }
     Ok(item)
@@ -200,7 +205,12 @@ fn slice(args: &[Value]) -> Result {
         }
         Value::String(text) => text.len(),
         Value::List(list) => list.items.len(),
-        _ => return Err(format!("can't slice item of type {}", item.type_name())),
+        _ => {
+            return Err(format!(
+                "can't slice item of type {}",
+                item.target_type_name()
+            ));
+        }
     };
     let mut bounds = [0, length, length];
     for (bound, index) in bounds.iter_mut().zip(indexes) {
@@ -232,7 +242,7 @@ fn length(args: &[Value]) -> Result {
         Value::List(list) => Ok(list.items.len().into()),
         Value::Map(map) => Ok(map.entries.len().into()),
         Value::Nil => Err("len of nil pointer".to_owned()),
-        _ => Err(format!("len of type {}", item.type_name())),
+        _ => Err(format!("len of type {}", item.target_type_name())),
     }
 }
 

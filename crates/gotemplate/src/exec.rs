@@ -169,11 +169,7 @@ impl<'r, 'e> State<'r, 'e> {
             At::Action(pos, pipe) => (pos, format!("{{{{{pipe}}}}}")),
             At::Pipe(pipe) => (pipe.pos, pipe.to_string()),
             At::Command(pos, command) => (pos, command.to_string()),
-            At::Expr(expr) => match &expr.kind {
-                // As a node of its own a pipeline has no parentheses.
-                crate::parse::ExprKind::Pipe(pipe) => (expr.pos, pipe.to_string()),
-                _ => (expr.pos, expr.to_string()),
-            },
+            At::Expr(expr) => (expr.pos, node_text(expr)),
             At::Template(pos, name, pipe) => (pos, crate::parse::template_text(name, pipe)),
         };
         let location = self.tree.location(pos);
@@ -389,8 +385,14 @@ impl<'r, 'e> State<'r, 'e> {
     ) -> Result<(), Error> {
         self.at = Some(At::Template(pos, name, pipe));
         let Some(tree) = self.run.set.get(name) else {
-            let name = golang::strconv::quote(name);
-            return self.error(format!("template {name} not defined"));
+            let quoted = golang::strconv::quote(name);
+            if self.run.html {
+                let location = self.tree.location(pos);
+                return Err(Error(format!(
+                    "html/template:{location}: no such template {quoted}"
+                )));
+            }
+            return self.error(format!("template {quoted} not defined"));
         };
         let data = match pipe {
             Some(pipe) => self.pipeline(dot, pipe)?,
@@ -415,6 +417,14 @@ impl<'r, 'e> State<'r, 'e> {
             }
             None => self.error(format!("undefined variable: {name}")),
         }
+    }
+}
+
+/// An expression as a node of its own: a pipeline has no parentheses then.
+fn node_text(expr: &Expr) -> String {
+    match &expr.kind {
+        crate::parse::ExprKind::Pipe(pipe) => pipe.to_string(),
+        _ => expr.to_string(),
     }
 }
 

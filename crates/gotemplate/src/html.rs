@@ -204,7 +204,7 @@ impl Escaper {
         }
         if self.context.state != State::Text {
             return Err(Error(format!(
-                "html/template: {name} ends in a non-text context"
+                "html/template:{name}: ends in a non-text context"
             )));
         }
         Ok(())

@@ -238,7 +238,27 @@ impl Value {
         match self {
             Value::Nil => "<no value>".to_owned(),
             Value::String(text) | Value::Safe(_, text) => text.to_string(),
-            other => golang::fmt::sprint(&[other.to_arg()]),
+            other => golang::fmt::sprint(&[other.to_printed_arg()]),
+        }
+    }
+
+    /// As [`Value::to_arg`], but a pointer without a text of its own is what it points to.
+    pub(crate) fn to_printed_arg(&self) -> Arg {
+        match self.to_arg() {
+            Arg {
+                kind: Kind::Pointer(Some(target)),
+                text: None,
+                ..
+            } => *target,
+            arg => arg,
+        }
+    }
+
+    /// The type as Go names it behind a pointer.
+    pub(crate) fn target_type_name(&self) -> Cow<'static, str> {
+        match self.type_name() {
+            Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix('*').unwrap_or(name)),
+            owned => owned,
         }
     }
 }

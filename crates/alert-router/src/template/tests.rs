@@ -19,8 +19,8 @@ fn functions_of_alertmanager() {
         ("", ""),
         (" ", " "),
         (
-            r#"{{ title "don't aBC foo_bar x-y 3rd" }}"#,
-            "Don't Abc Foo_bar X-Y 3rd",
+            r#"{{ title "don't aBC foo_bar x-y 3rd x2Y a.b.c d:e 12.ab 'q'" }}"#,
+            "Don't Abc Foo_bar X-Y 3Rd X2y A.b.c D:e 12.Ab 'Q'",
         ),
         (
             r#"{{ base64encode "a" }} {{ base64encode "ab?>" }}"#,
@@ -52,7 +52,10 @@ fn functions_of_alertmanager() {
             "illegal base64 data at input byte 0",
         ),
         (r#"{{ urlUnescape "%zz" }}"#, r#"invalid URL escape "%zz""#),
-        (r#"{{ join "," "a" }}"#, "expected []string"),
+        (
+            r#"{{ join "," "a" }}"#,
+            "can't handle \"a\" for arg of type []string",
+        ),
         (r#"{{ match "(" "a" }}"#, "missing closing ): `(`"),
     ] {
         let error = expand(text, &[]).expect_err(text);

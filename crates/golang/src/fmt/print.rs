@@ -174,8 +174,8 @@ impl Printer {
             return self.string(arg, text, verb);
         }
         match &arg.kind {
-            Kind::Nil if verb == 'v' => self.out.push_str("<nil>"),
-            Kind::Nil => self.bad_verb(arg, verb),
+            Kind::Nil if self.spec.sharp_v => self.out.push_str("interface {}(nil)"),
+            Kind::Nil => self.out.push_str("<nil>"),
             Kind::Bool(value) if matches!(verb, 't' | 'v') => {
                 let text = if *value { "true" } else { "false" };
                 self.spec.pad(&mut self.out, text);

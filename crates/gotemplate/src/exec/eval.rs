@@ -68,6 +68,7 @@ impl<'r, 'e> State<'r, 'e> {
         if args.is_empty() && last.is_none() {
             return Ok(());
         }
+        let first = super::node_text(first);
         self.error(format!("can't give argument to non-function {first}"))
     }
 
@@ -120,34 +121,42 @@ impl<'r, 'e> State<'r, 'e> {
         let Some((final_name, path)) = names.split_last() else {
             return Ok(receiver);
         };
-        let mut value = receiver;
+        let mut value = Some(receiver).filter(|value| !matches!(value, Value::Nil));
         for name in path {
-            value = self.field(dot, expr, &value, name, &[], None)?;
+            value = self.field(dot, expr, value, name, &[], None)?;
         }
-        self.field(dot, expr, &value, final_name, args, last)
+        let value = self.field(dot, expr, value, final_name, args, last)?;
+        Ok(value.unwrap_or_default())
     }
 
+    /// A field, method or map entry. Nothing is what Go calls an invalid value, which has no
+    /// fields but is no error; a nil that something holds is one.
     fn field(
         &mut self,
         dot: &Value,
         expr: &'e Expr,
-        receiver: &Value,
+        receiver: Option<Value>,
         name: &str,
         args: &'e [Expr],
         last: Option<Value>,
-    ) -> Result<Value, Error> {
+    ) -> Result<Option<Value>, Error> {
         let has_args = !args.is_empty() || last.is_some();
-        let plain = match receiver {
+        let Some(receiver) = receiver else {
+            if self.run.missing_key == MissingKey::Error {
+                let key = golang::strconv::quote(name);
+                return self.error(format!("nil data; no entry for key {key}"));
+            }
+            return Ok(None);
+        };
+        let plain = match &receiver {
             Value::Nil => {
-                if self.run.missing_key == MissingKey::Error {
-                    let key = golang::strconv::quote(name);
-                    return self.error(format!("nil data; no entry for key {key}"));
-                }
-                return Ok(Value::Nil);
+                return self.error(format!("nil pointer evaluating interface {{}}.{name}"));
             }
             Value::Object(object) => {
                 if let Some(method) = object.method(name) {
-                    return self.call(dot, &method, At::Expr(expr), name, args, last);
+                    return self
+                        .call(dot, &method, At::Expr(expr), name, args, last)
+                        .map(Some);
                 }
                 if let Some(value) = object.field(name) {
                     if has_args {
@@ -155,7 +164,7 @@ impl<'r, 'e> State<'r, 'e> {
                             "{name} has arguments but cannot be invoked as function"
                         ));
                     }
-                    return Ok(value);
+                    return Ok(Some(value));
                 }
                 receiver.plain()
             }
@@ -169,9 +178,9 @@ impl<'r, 'e> State<'r, 'e> {
             return self.error(format!("{name} is not a method but has arguments"));
         }
         match (map.entries.get(name), self.run.missing_key) {
-            (Some(value), _) => Ok(value.clone()),
-            (None, MissingKey::Invalid) => Ok(Value::Nil),
-            (None, MissingKey::Zero) => Ok(*map.zero.clone()),
+            (Some(value), _) => Ok(Some(value.clone())),
+            (None, MissingKey::Invalid) => Ok(None),
+            (None, MissingKey::Zero) => Ok(Some(*map.zero.clone())),
             (None, MissingKey::Error) => {
                 let key = golang::strconv::quote(name);
                 self.error(format!("map has no entry for key {key}"))
@@ -293,7 +302,7 @@ impl<'r, 'e> State<'r, 'e> {
         last: Option<Value>,
     ) -> Result<Value, Error> {
         let shown = match args.first() {
-            Some(arg) => arg.to_string(),
+            Some(arg) => super::node_text(arg),
             None => last.as_ref().map(Value::print).unwrap_or_default(),
         };
         let values = self.arguments(dot, function, "call", args, last)?;

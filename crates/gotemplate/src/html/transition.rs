@@ -225,7 +225,7 @@ fn step(context: &Context, text: &str) -> Step {
         State::Text => Ok(text_step(context, text)),
         State::Tag => tag_step(context, text),
         State::AttrName => {
-            let end = attribute_name_end(text)?;
+            let end = attribute_name_end(text, 0)?;
             let state = if end == all {
                 State::AttrName
             } else {
@@ -352,8 +352,10 @@ fn tag_name(text: &str) -> usize {
     }
 }
 
-fn attribute_name_end(text: &str) -> Result<usize, String> {
-    for (at, c) in text.char_indices() {
+/// Where the attribute's name ends that begins at `start`.
+fn attribute_name_end(text: &str, start: usize) -> Result<usize, String> {
+    for (at, c) in text[start..].char_indices() {
+        let at = start + at;
         match c {
             ' ' | '\t' | '\n' | '\x0c' | '\r' | '=' | '>' => return Ok(at),
             '\'' | '"' | '<' => {
@@ -383,7 +385,7 @@ fn tag_step(context: &Context, text: &str) -> Step {
         };
         return Ok((Context::plain(state, element), at + 1));
     }
-    let length = attribute_name_end(rest)?;
+    let length = attribute_name_end(text, at)? - at;
     if length == 0 {
         let rest = golang::strconv::quote(rest);
         return Err(format!(
@@ -510,7 +512,7 @@ fn divides(text: &str, before: bool) -> bool {
         '+' | '-' => {
             // `x++ /` divides, `x + /` does not.
             let run = text.len() - text.trim_end_matches(last).len();
-            run % 2 == 0
+            run.is_multiple_of(2)
         }
         '.' => text[..text.len() - 1].ends_with(|c: char| c.is_ascii_digit()),
         ',' | '<' | '>' | '=' | '*' | '%' | '&' | '|' | '^' | '?' | '!' | '~' | '(' | '[' | ':'
@@ -549,8 +551,8 @@ fn template_step(context: &Context, text: &str) -> Step {
     while let Some(at) = text[from..].find(['`', '\\', '$']).map(|i| from + i) {
         let rest = &text[at..];
         from = at + 1;
-        if rest.starts_with('\\') {
-            match rest[1..].chars().next() {
+        if let Some(escaped) = rest.strip_prefix('\\') {
+            match escaped.chars().next() {
                 None => return Err(unfinished("JS", text)),
                 Some(c) => from += c.len_utf8(),
             }
