@@ -14,7 +14,7 @@ mod toc;
 mod writer;
 
 pub use postings::Postings;
-pub use reader::IndexReader;
+pub use reader::{IndexReader, SymbolCache};
 pub use series::{ChunkMeta, SeriesEntry};
 pub use toc::Toc;
 pub use writer::{IndexWriter, WriteError};

@@ -20,6 +20,47 @@ pub struct IndexReader<D> {
     table: Table,
 }
 
+/// Symbols of one index that were looked up lately.
+#[derive(Debug)]
+pub struct SymbolCache<'a> {
+    slots: Box<[(u32, &'a str)]>,
+}
+
+impl<'a> SymbolCache<'a> {
+    /// An empty cache, of 16 KiB.
+    pub fn new() -> SymbolCache<'a> {
+        SymbolCache::with_slots(1024)
+    }
+
+    /// A cache of one symbol, for a single series.
+    pub fn tiny() -> SymbolCache<'a> {
+        SymbolCache::with_slots(1)
+    }
+
+    fn with_slots(slots: usize) -> SymbolCache<'a> {
+        SymbolCache {
+            slots: vec![(u32::MAX, ""); slots].into(),
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, symbol: u32, find: impl FnOnce(u32) -> Result<&'a str>) -> Result<&'a str> {
+        let i = symbol as usize % self.slots.len();
+        let slot = &mut self.slots[i];
+        // An index with 2^32 symbols would need more than its 4 GiB for them.
+        if slot.0 != symbol || symbol == u32::MAX {
+            *slot = (symbol, find(symbol)?);
+        }
+        Ok(slot.1)
+    }
+}
+
+impl Default for SymbolCache<'_> {
+    fn default() -> Self {
+        SymbolCache::new()
+    }
+}
+
 impl<D: AsRef<[u8]>> IndexReader<D> {
     /// Opens an index: reads the table of contents, scans symbols and the postings offset table.
     ///
@@ -156,9 +197,24 @@ impl<D: AsRef<[u8]>> IndexReader<D> {
     /// # Errors
     /// A symbol that is not there.
     pub fn labels(&self, entry: &SeriesEntry) -> Result<Labels> {
+        self.labels_cached(entry, &mut SymbolCache::tiny())
+    }
+
+    /// As [`IndexReader::labels`], for many series in a row: most of their symbols are found in
+    /// `cache`.
+    ///
+    /// # Errors
+    /// A symbol that is not there.
+    pub fn labels_cached<'a>(
+        &'a self,
+        entry: &SeriesEntry,
+        cache: &mut SymbolCache<'a>,
+    ) -> Result<Labels> {
         let mut pairs = Vec::with_capacity(entry.labels.len());
         for (name, value) in &entry.labels {
-            pairs.push((self.symbol(*name)?, self.symbol(*value)?));
+            let name = cache.text(*name, |symbol| self.symbol(symbol))?;
+            let value = cache.text(*value, |symbol| self.symbol(symbol))?;
+            pairs.push((name, value));
         }
         let sorted = pairs.windows(2).all(|pair| pair[0].0 < pair[1].0);
         Ok(if sorted && pairs.iter().all(|pair| !pair.1.is_empty()) {

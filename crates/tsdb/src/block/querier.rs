@@ -8,7 +8,7 @@ use storage::{
     StorageError,
 };
 use tsdb_format::chunk::Encoding;
-use tsdb_format::index::{ChunkMeta, SeriesEntry};
+use tsdb_format::index::{ChunkMeta, SeriesEntry, SymbolCache};
 use tsdb_format::tombstones::Interval;
 
 use super::encode::{decode_columns, decode_samples, encode_samples};
@@ -71,6 +71,7 @@ impl Querier for BlockQuerier {
         };
         let mut set = SeriesSet::default();
         let mut entry = SeriesEntry::default();
+        let mut symbols = SymbolCache::new();
         // References are in order of labels: the answer is sorted as it comes.
         for reference in block.postings(matchers).map_err(failed)? {
             if set.series.len() == most {
@@ -87,7 +88,9 @@ impl Querier for BlockQuerier {
                 continue;
             }
             set.series.push(Arc::new(BlockSeries {
-                labels: index.labels(&entry).map_err(corrupt(block))?,
+                labels: index
+                    .labels_cached(&entry, &mut symbols)
+                    .map_err(corrupt(block))?,
                 chunks,
                 deleted: deleted.into(),
                 min_ms: self.min_ms,

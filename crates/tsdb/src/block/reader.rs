@@ -7,7 +7,7 @@ use model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
 use tsdb_format::chunk::Encoding;
 use tsdb_format::index::postings::SortedList as _;
-use tsdb_format::index::{self, ChunkMeta, IndexReader, SeriesEntry};
+use tsdb_format::index::{self, ChunkMeta, IndexReader, SeriesEntry, SymbolCache};
 use tsdb_format::meta::{self, BlockMeta, MetaError};
 use tsdb_format::tombstones::{self, Interval, Tombstones, covers};
 use tsdb_format::{FormatError, Ulid, segment};
@@ -166,18 +166,33 @@ impl Block {
     /// # Errors
     /// A damaged index.
     pub fn series(&self, reference: u32, entry: &mut SeriesEntry) -> Result<SeriesHandle, Error> {
-        self.read_series(reference, entry).map_err(self.in_index())
+        self.series_cached(reference, entry, &mut SymbolCache::tiny())
     }
 
-    fn read_series(
-        &self,
+    /// As [`Block::series`], for many series in a row.
+    ///
+    /// # Errors
+    /// A damaged index.
+    pub fn series_cached<'a>(
+        &'a self,
         reference: u32,
         entry: &mut SeriesEntry,
+        symbols: &mut SymbolCache<'a>,
+    ) -> Result<SeriesHandle, Error> {
+        self.read_series(reference, entry, symbols)
+            .map_err(self.in_index())
+    }
+
+    fn read_series<'a>(
+        &'a self,
+        reference: u32,
+        entry: &mut SeriesEntry,
+        symbols: &mut SymbolCache<'a>,
     ) -> Result<SeriesHandle, FormatError> {
         self.index.series(reference, entry)?;
         Ok(SeriesHandle {
             reference,
-            labels: self.index.labels(entry)?,
+            labels: self.index.labels_cached(entry, symbols)?,
             chunks: entry.chunks.clone(),
         })
     }

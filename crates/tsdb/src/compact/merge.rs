@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, Labels};
 use tsdb_format::FormatError;
-use tsdb_format::index::{ChunkMeta, SeriesEntry};
+use tsdb_format::index::{ChunkMeta, SeriesEntry, SymbolCache};
 use tsdb_format::meta::BlockMeta;
 use tsdb_format::tombstones::{Interval, Tombstones};
 
@@ -99,6 +99,7 @@ struct Source<'a> {
     references: std::vec::IntoIter<u32>,
     reference: u32,
     entry: SeriesEntry,
+    symbols: SymbolCache<'a>,
     chunks: Vec<ChunkMeta>,
     /// Times of the block, both inclusive.
     range: (i64, i64),
@@ -113,6 +114,7 @@ impl<'a> Source<'a> {
             references: block.all_postings()?.into_iter(),
             reference: 0,
             entry: SeriesEntry::default(),
+            symbols: SymbolCache::new(),
             chunks: Vec::new(),
             range: (min, behind.saturating_sub(1)),
         })
@@ -123,7 +125,9 @@ impl<'a> Source<'a> {
         let Some(reference) = self.references.next() else {
             return Ok(None);
         };
-        let series = self.block.series(reference, &mut self.entry)?;
+        let series = self
+            .block
+            .series_cached(reference, &mut self.entry, &mut self.symbols)?;
         self.reference = reference;
         self.chunks = series.chunks;
         Ok(Some(series.labels))

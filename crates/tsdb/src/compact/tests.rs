@@ -257,3 +257,151 @@ fn faults_while_deleting() {
         write(dir.path(), 1, (0, 300), content.clone());
     }
 }
+
+mod model_test {
+    //! Random blocks, deletions and compactions against a plain map.
+
+    use model::{Histogram, Span};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::encode::Sample;
+
+    /// Content of a block: series number to samples, each a time and whether it is a histogram.
+    type Content = BTreeMap<u8, BTreeMap<i64, bool>>;
+
+    fn content() -> impl Strategy<Value = Content> {
+        let samples = proptest::collection::btree_map(0..400i64, any::<bool>(), 1..200);
+        proptest::collection::btree_map(0..6u8, samples, 1..6)
+    }
+
+    fn labels(number: u8) -> Labels {
+        Labels::from_pairs([("__name__", "m"), ("n", &format!("{number}"))])
+    }
+
+    /// What a sample is like depends on its time alone: duplicates agree.
+    fn value(t: i64, histogram: bool) -> Value {
+        if !histogram {
+            return Value::Float(t as f64 / 3.0);
+        }
+        let buckets = 1 + t % 4;
+        Value::Histogram(Box::new(Histogram {
+            schema: 1,
+            count: t as u64,
+            sum: t as f64,
+            positive_spans: vec![Span {
+                offset: (t % 3) as i32,
+                length: buckets as u32,
+            }],
+            positive_buckets: std::iter::once(t).chain((1..buckets).map(|_| 0)).collect(),
+            ..Histogram::default()
+        }))
+    }
+
+    fn write_content(dir: &Path, name: u128, start_ms: i64, content: &Content) -> Arc<Block> {
+        let mut symbols: std::collections::BTreeSet<String> =
+            ["__name__", "m", "n"].map(str::to_owned).into();
+        symbols.extend(content.keys().map(u8::to_string));
+        let meta = BlockMeta {
+            ulid: Ulid(name),
+            min_time: start_ms,
+            max_time: start_ms + 400,
+            ..BlockMeta::default()
+        };
+        let series = content.iter().map(|(number, samples)| {
+            let samples: Vec<_> = samples
+                .iter()
+                .map(|(t, histogram)| Sample {
+                    t_ms: start_ms + t,
+                    start_ms: 0,
+                    value: value(start_ms + t, *histogram),
+                })
+                .collect();
+            Ok((labels(*number), encode_samples(&samples).unwrap()))
+        });
+        write_block(&RealFs, dir, meta, symbols, series)
+            .unwrap()
+            .unwrap();
+        open(dir, Ulid(name))
+    }
+
+    /// Series and times of a block, and which samples are histograms.
+    fn read_content(block: &Arc<Block>) -> BTreeMap<Labels, BTreeMap<i64, bool>> {
+        let querier = BlockQuerier::new(Arc::clone(block), i64::MIN, i64::MAX);
+        let set = querier.select(true, &SelectHints::default(), &[]).unwrap();
+        let mut all = BTreeMap::new();
+        for series in &set.series {
+            let mut columns = Columns::default();
+            series.decode(i64::MIN, i64::MAX, &mut columns).unwrap();
+            let mut samples = BTreeMap::new();
+            for (t, v) in columns.float_ms.iter().zip(&columns.floats) {
+                assert_eq!(*v, *t as f64 / 3.0);
+                samples.insert(*t, false);
+            }
+            for (t, h) in columns.histogram_ms.iter().zip(&columns.histograms) {
+                assert_eq!((h.count, h.sum), (*t as f64, *t as f64));
+                assert_eq!(
+                    h.positive_buckets.iter().sum::<f64>(),
+                    (*t * (1 + *t % 4)) as f64
+                );
+                samples.insert(*t, true);
+            }
+            assert_eq!(
+                samples.len(),
+                columns.float_ms.len() + columns.histogram_ms.len()
+            );
+            if !samples.is_empty() {
+                all.insert(series.labels().clone(), samples);
+            }
+        }
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+        #[test]
+        fn blocks_compact_to_the_union_without_what_is_deleted(
+            contents in proptest::collection::vec((0..3i64, content()), 1..4),
+            deletions in proptest::collection::vec((0..3usize, 0..6u8, 0..1200i64, 0..300i64), 0..5),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut contents: Vec<_> = contents
+                .into_iter()
+                .map(|(place, content)| (place * 200, content))
+                .collect();
+            contents.sort_by_key(|(start, _)| *start);
+            let blocks: Vec<_> = contents
+                .iter()
+                .zip(1..)
+                .map(|((start, content), name)| write_content(dir.path(), name, *start, content))
+                .collect();
+            for (block, number, from, span) in deletions {
+                let Some((start, content)) = contents.get_mut(block) else { continue };
+                let number_matcher = Matcher::equal("n", number.to_string());
+                blocks[block].delete(from, from + span, &[number_matcher]).unwrap();
+                if let Some(samples) = content.get_mut(&number) {
+                    samples.retain(|t, _| !(from..=from + span).contains(&(*start + t)));
+                }
+            }
+            let mut want: BTreeMap<Labels, BTreeMap<i64, bool>> = BTreeMap::new();
+            for (start, content) in contents.iter().rev() {
+                for (number, samples) in content.iter().filter(|(_, s)| !s.is_empty()) {
+                    // Earlier blocks come later here and win.
+                    want.entry(labels(*number))
+                        .or_default()
+                        .extend(samples.iter().map(|(t, h)| (start + t, *h)));
+                }
+            }
+            match compact(dir.path(), 9, &blocks) {
+                Merged::Empty => prop_assert!(want.is_empty()),
+                Merged::Block(meta) => {
+                    let samples: usize = want.values().map(BTreeMap::len).sum();
+                    prop_assert_eq!(meta.stats.num_samples, samples as u64);
+                    prop_assert_eq!(meta.stats.num_series, want.len() as u64);
+                    prop_assert_eq!(read_content(&open(dir.path(), meta.ulid)), want);
+                }
+            }
+        }
+    }
+}
