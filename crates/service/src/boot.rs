@@ -166,8 +166,8 @@ impl Boot {
         let config = self.web_config(self.args.get("web.config.file").unwrap_or_default())?;
         let router = crate::routes::assemble(self, router, &options);
         let mut listeners = Vec::new();
-        for address in self.args.list("web.listen-address") {
-            listeners.push(Listener::bind(address, "web.listen-address").await?);
+        for address in self.program.addresses(&self.args) {
+            listeners.push(Listener::bind(&address, "web.listen-address").await?);
         }
         let server = Server {
             router,
@@ -294,7 +294,7 @@ where
         }
     };
     if args.bool("healthcheck") {
-        return runtime.block_on(crate::healthcheck::run(&args));
+        return runtime.block_on(crate::healthcheck::run(program, &args));
     }
     let level = LogLevel::from_word(args.str("log.level"));
     let format = LogFormat::from_word(args.str("log.format"));

@@ -12,13 +12,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::Args;
+use crate::{Args, Program};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks `/-/healthy` of the first listen address.
-pub(crate) async fn run(args: &Args) -> ExitCode {
-    match tokio::time::timeout(TIMEOUT, ask(args)).await {
+pub(crate) async fn run(program: &Program, args: &Args) -> ExitCode {
+    match tokio::time::timeout(TIMEOUT, ask(program, args)).await {
         Ok(Ok(())) => {
             println!("healthy");
             ExitCode::SUCCESS
@@ -34,12 +34,12 @@ pub(crate) async fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn ask(args: &Args) -> Result<(), String> {
-    let address = args
-        .list("web.listen-address")
+async fn ask(program: &Program, args: &Args) -> Result<(), String> {
+    let address = program
+        .addresses(args)
         .first()
         .map(|address| reachable(address))
-        .ok_or("no --web.listen-address")?;
+        .ok_or("no address to listen on")?;
     let path = format!("{}/-/healthy", prefix(args));
     let tls =
         crate::web_config::WebConfigFile::load(args.get("web.config.file").unwrap_or_default())

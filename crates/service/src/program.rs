@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::process::ExitCode;
 
-use crate::{Boot, Error, Flag};
+use crate::{Args, Boot, Error, Flag};
 
 /// Whose command line habits a service keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct Program {
     pub metric_prefix: &'static str,
     /// Default of `--web.listen-address`.
     pub listen: &'static str,
+    /// Where to listen, for services whose upstream has no `--web.listen-address` (which they then
+    /// leave out by [`Program::without_flags`]): from their own flags.
+    pub addresses: Option<fn(&Args) -> Vec<String>>,
     /// Default of `--grpc-address`; `None`: the service has no gRPC listener and no such flag.
     pub grpc: Option<&'static str>,
     /// The flags of this service; those of the kit are added. A flag here with the name of one of
@@ -51,12 +54,21 @@ pub struct Program {
 }
 
 impl Program {
+    /// The addresses to listen on.
+    pub(crate) fn addresses(&self, args: &Args) -> Vec<String> {
+        match self.addresses {
+            Some(addresses) => addresses(args),
+            None => args.list("web.listen-address").to_vec(),
+        }
+    }
+
     /// For `..Program::DEFAULT`; name, metric_prefix and listen are to be given.
     pub const DEFAULT: Program = Program {
         name: "",
         about: "",
         metric_prefix: "",
         listen: ":0",
+        addresses: None,
         grpc: None,
         flags: &[],
         without_flags: &[],
