@@ -9,7 +9,8 @@ use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
 use storage::{AppendError, Appender, SeriesRef};
 use tsdb_format::chunk::Encoding;
 use tsdb_format::wal::record::{
-    self, RefExemplar, RefFloatHistogram, RefHistogram, RefMetadata, RefMmapMarker, RefSample,
+    self, RecordType, RefExemplar, RefFloatHistogram, RefHistogram, RefMetadata, RefMmapMarker,
+    RefSample,
 };
 
 use super::series::{Bounds, ChunkPolicy, Outcome, Place, Shard, Value, shard_of};
@@ -65,6 +66,7 @@ struct Applied {
     late: u64,
     new_chunks: u64,
     late_records: Vec<Vec<u8>>,
+    late_markers: bool,
     late_samples: Vec<RefSample>,
     late_histograms: Vec<RefHistogram>,
     late_float_histograms: Vec<RefFloatHistogram>,
@@ -547,6 +549,7 @@ impl Work<'_> {
             let reference = u64::from(id);
             record::encode_mmap_markers(&[RefMmapMarker { reference, chunk }], &mut out);
             self.applied.late_records.push(out);
+            self.applied.late_markers = true;
         }
         if !inserted {
             return None;
@@ -785,6 +788,15 @@ impl Appender for HeadAppender {
         metrics.chunks.add(applied.new_chunks as f64);
         metrics.chunks_created.add(applied.new_chunks);
         applied.seal_late();
+        if applied.late_markers
+            && let Err(error) = self.head.files.flush()
+        {
+            // A marker promises that the chunk is there. Without it the samples stay in the log.
+            tracing::warn!(%error, "late samples stay in the write-behind log");
+            let is_marker =
+                |bytes: &Vec<u8>| RecordType::of(bytes) == Some(RecordType::MmapMarkers);
+            applied.late_records.retain(|record| !is_marker(record));
+        }
         // What is late again and again (a retry) is acknowledged only when the log has it.
         let late = self.bounds.window_ms > 0;
         let result = match late {

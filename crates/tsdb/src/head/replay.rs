@@ -246,11 +246,11 @@ impl Head {
         let fs = &*self.options.fs;
         let wal = Head::wal_dir(&self.options.dir);
         remove_temporary(fs, &wal).map_err(Error::io(&wal))?;
-        let loaded: HashSet<u64> = chunks
+        let loaded: HashSet<(u64, u64)> = chunks
             .values()
             .flatten()
             .filter(|chunk| chunk.out_of_order)
-            .map(|chunk| chunk.reference)
+            .map(|chunk| (chunk.series, chunk.reference))
             .collect();
         let checkpoint = checkpoints(fs, &wal).map_err(Error::io(&wal))?.pop();
         let after = checkpoint.as_ref().map_or(0, |(number, _)| number + 1);
@@ -353,7 +353,7 @@ impl Head {
     }
 
     /// Replays the write-behind log: late samples that are not in chunks yet.
-    fn replay_late(&self, loaded: &HashSet<u64>) -> Result<(), Error> {
+    fn replay_late(&self, loaded: &HashSet<(u64, u64)>) -> Result<(), Error> {
         let fs = &*self.options.fs;
         let dir = Head::wbl_dir(&self.options.dir);
         let list = segments(fs, &dir).map_err(Error::io(&dir))?;
@@ -381,7 +381,7 @@ impl Head {
     fn take_late(
         &self,
         decoded: Decoded,
-        loaded: &HashSet<u64>,
+        loaded: &HashSet<(u64, u64)>,
         unknown: &mut HashMap<&'static str, u64>,
     ) {
         let mut kind = "samples";
@@ -421,7 +421,7 @@ impl Head {
                 kind = "mmap_markers";
                 for marker in markers {
                     // A chunk that was lost: its samples stay in memory.
-                    if !loaded.contains(&marker.chunk) {
+                    if !loaded.contains(&(marker.reference, marker.chunk)) {
                         continue;
                     }
                     match self.resolve(marker.reference) {
@@ -600,7 +600,8 @@ impl Replayer<'_> {
 
     /// Gives a series the full chunks that were found for it.
     fn attach(&mut self, id: u32, mut chunks: Vec<LoadedChunk>) {
-        chunks.retain(|chunk| chunk.max_ms >= self.min_valid_ms);
+        // Late chunks may be older than every block, and in none.
+        chunks.retain(|chunk| chunk.out_of_order || chunk.max_ms >= self.min_valid_ms);
         if chunks.is_empty() {
             return;
         }
