@@ -178,11 +178,10 @@ pub fn encode_samples(samples: &[Sample]) -> Result<Vec<BlockChunk<'static>>, Fo
     let mut chunks = Vec::new();
     let mut open: Option<Open> = None;
     for sample in samples {
-        open = match open.take() {
+        match &mut open {
             Some(current) => current.add(sample, starts, &mut chunks)?,
-            None => Open::start(sample, starts, None)?,
+            None => open = Some(Open::start(sample, starts, None)?),
         }
-        .into();
     }
     chunks.extend(open.map(Open::finish));
     Ok(chunks)
@@ -238,56 +237,48 @@ impl Open {
         })
     }
 
-    /// Adds a sample here or to a new chunk, which is returned, this one going to `done`.
+    /// Adds a sample here, or to a new chunk that takes this one's place, this one going to `done`.
     fn add(
-        mut self,
+        &mut self,
         sample: &Sample,
         starts: bool,
         done: &mut Vec<BlockChunk<'static>>,
-    ) -> Result<Open, FormatError> {
+    ) -> Result<(), FormatError> {
         let full = self.samples() >= SAMPLES_PER_CHUNK;
-        let next = match (&mut self.body, &sample.value) {
+        let appended = match (&mut self.body, &sample.value) {
             _ if full => None,
             (Body::Xor(chunk), Value::Float(v)) => {
                 chunk.append(sample.t_ms, *v);
-                self.max_ms = sample.t_ms;
-                return Ok(self);
+                Some(None)
             }
             (Body::Xor2(chunk), Value::Float(v)) => {
                 chunk.append(sample.start_ms, sample.t_ms, *v);
-                self.max_ms = sample.t_ms;
-                return Ok(self);
+                Some(None)
             }
             (Body::Histogram(chunk, _), Value::Histogram(h)) => {
-                match chunk.append(None, sample.start_ms, sample.t_ms, h)? {
-                    Appended::InPlace | Appended::Recoded => {
-                        self.max_ms = sample.t_ms;
-                        return Ok(self);
-                    }
-                    Appended::Next(next) => Some(Body::Histogram(*next, starts)),
-                }
+                let next = add_histogram(chunk, sample, h)?;
+                Some(next.map(|next| Body::Histogram(*next, starts)))
             }
             (Body::FloatHistogram(chunk, _), Value::FloatHistogram(h)) => {
-                match chunk.append(None, sample.start_ms, sample.t_ms, h)? {
-                    Appended::InPlace | Appended::Recoded => {
-                        self.max_ms = sample.t_ms;
-                        return Ok(self);
-                    }
-                    Appended::Next(next) => Some(Body::FloatHistogram(*next, starts)),
-                }
+                let next = add_histogram(chunk, sample, h)?;
+                Some(next.map(|next| Body::FloatHistogram(*next, starts)))
             }
             _ => None,
         };
-        let next = match next {
-            Some(body) => Open {
+        let next = match appended {
+            Some(None) => {
+                self.max_ms = sample.t_ms;
+                return Ok(());
+            }
+            Some(Some(body)) => Open {
                 min_ms: sample.t_ms,
                 max_ms: sample.t_ms,
                 body,
             },
             None => Open::start(sample, starts, full.then_some(&self.body))?,
         };
-        done.push(self.finish());
-        Ok(next)
+        done.push(std::mem::replace(self, next).finish());
+        Ok(())
     }
 
     fn samples(&self) -> u16 {
@@ -324,6 +315,18 @@ impl Open {
             max_ms: self.max_ms,
             data: data.into(),
         }
+    }
+}
+
+/// Appends to a chunk; what does not fit is in the chunk that is returned.
+fn add_histogram<C: Counts>(
+    chunk: &mut Chunk<C>,
+    sample: &Sample,
+    histogram: &C::Sample,
+) -> Result<Option<Box<Chunk<C>>>, FormatError> {
+    match chunk.append(None, sample.start_ms, sample.t_ms, histogram)? {
+        Appended::InPlace | Appended::Recoded => Ok(None),
+        Appended::Next(next) => Ok(Some(next)),
     }
 }
 
