@@ -4,16 +4,20 @@
 //!
 //! Pure, without files, sockets or a clock (`now` is an argument): [`matcher`], [`config`],
 //! [`route`], [`time_interval`], [`inhibit`], [`silence`], [`nflog`], [`group`].
-//! Shell: [`store`], [`notify`].
+//! Shell: [`start`] puts it together: [`store`] keeps the state on disk, [`engine`] keeps the time,
+//! [`notify`] sends, [`api`] and [`grpc`] listen.
 
 pub mod alert;
 pub mod api;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod flags;
 pub mod group;
+pub mod grpc;
 pub mod inhibit;
 pub mod intake;
+pub mod live;
 pub mod matcher;
 pub mod metrics;
 pub mod moment;
@@ -22,5 +26,9 @@ pub mod notify;
 pub mod route;
 pub mod router;
 pub mod silence;
+pub mod start;
 pub mod store;
+pub mod template;
 pub mod time_interval;
+
+pub use start::run;

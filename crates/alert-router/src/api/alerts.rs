@@ -117,7 +117,9 @@ impl GettableAlert {
             fingerprint: format!("{:016x}", alert.fingerprint()),
             receivers: receivers
                 .iter()
-                .map(|name| ReceiverName { name: Arc::clone(name) })
+                .map(|name| ReceiverName {
+                    name: Arc::clone(name),
+                })
                 .collect(),
             starts_at: alert.starts_at,
             status: AlertStatus {
@@ -164,7 +166,10 @@ impl Wanted {
         let receivers = live.config.file.receivers.iter();
         receivers
             .map(|receiver| {
-                let by_name = self.receiver.as_ref().is_none_or(|re| re.is_match(&receiver.name));
+                let by_name = self
+                    .receiver
+                    .as_ref()
+                    .is_none_or(|re| re.is_match(&receiver.name));
                 let labels = Labels::from_pairs(&receiver.labels);
                 let wanted = by_name && passes(&self.receiver_matchers, &labels);
                 (receiver.name.clone(), wanted)
@@ -204,7 +209,10 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
                     .into_iter()
                     .map(|index| Arc::clone(&tree.get(index).options.receiver))
                     .collect();
-                if !receivers.iter().any(|name| known.get(&**name) == Some(&true)) {
+                if !receivers
+                    .iter()
+                    .any(|name| known.get(&**name) == Some(&true))
+                {
                     return None;
                 }
                 let status = router.status(&alert.labels, now);
@@ -252,7 +260,12 @@ pub async fn groups(State(api): State<Api>, uri: Uri) -> Response {
                 .filter(|alert| alert.ends_at >= now && passes(&wanted.matchers, &alert.labels))
                 .cloned()
                 .collect();
-            groups.push((group.labels.clone(), Arc::clone(&options.receiver), muted_by, alerts));
+            groups.push((
+                group.labels.clone(),
+                Arc::clone(&options.receiver),
+                muted_by,
+                alerts,
+            ));
         }
         let mut passing = Vec::with_capacity(groups.len());
         for (labels, receiver, muted_by, alerts) in groups {
@@ -271,18 +284,20 @@ pub async fn groups(State(api): State<Api>, uri: Uri) -> Response {
             }
         }
         receivers.values_mut().for_each(|names| names.sort());
-        let groups = passing.into_iter().map(|(labels, receiver, muted_by, alerts)| AlertGroup {
-            alerts: alerts
-                .into_iter()
-                .map(|(alert, status)| {
-                    let names = receivers.get(&alert.fingerprint());
-                    let names = names.map(Vec::as_slice).unwrap_or_default();
-                    GettableAlert::new(&alert, status, names, muted_by.clone())
-                })
-                .collect(),
-            labels,
-            receiver: ReceiverName { name: receiver },
-        });
+        let groups = passing
+            .into_iter()
+            .map(|(labels, receiver, muted_by, alerts)| AlertGroup {
+                alerts: alerts
+                    .into_iter()
+                    .map(|(alert, status)| {
+                        let names = receivers.get(&alert.fingerprint());
+                        let names = names.map(Vec::as_slice).unwrap_or_default();
+                        GettableAlert::new(&alert, status, names, muted_by.clone())
+                    })
+                    .collect(),
+                labels,
+                receiver: ReceiverName { name: receiver },
+            });
         groups.collect()
     });
     shown.sort_by(|a, b| {

@@ -95,7 +95,10 @@ fn parse_time(text: &str) -> Option<Timestamp> {
         return Some(time);
     }
     let civil: jiff::civil::DateTime = text.parse().ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    civil
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]
@@ -106,7 +109,10 @@ mod tests {
     fn times() {
         for (text, printed) in [
             ("2024-01-01T00:00:00Z", Some("2024-01-01T00:00:00.000Z")),
-            ("2024-01-01T02:00:00.123456789+02:00", Some("2024-01-01T00:00:00.123Z")),
+            (
+                "2024-01-01T02:00:00.123456789+02:00",
+                Some("2024-01-01T00:00:00.123Z"),
+            ),
             ("2024-01-01T00:00:00", Some("2024-01-01T00:00:00.000Z")),
             ("2024-01-01", Some("2024-01-01T00:00:00.000Z")),
             ("nope", None),

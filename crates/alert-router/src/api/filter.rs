@@ -14,7 +14,10 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Takes a query string apart.
     pub fn parse(query: Option<&str>) -> Query {
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty());
         let decode = |text: &str| {
             let plain = text.replace('+', " ");
             String::from_utf8_lossy(&percent_decode(&plain)).into_owned()
@@ -39,8 +42,10 @@ impl Query {
     /// A switch, on unless it is given; what is not one of Go's words for true is false.
     pub fn switch(&self, name: &str) -> bool {
         self.all(name).next().is_none_or(|value| {
-            ["true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"]
-                .contains(&value.to_ascii_lowercase().as_str())
+            [
+                "true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled",
+            ]
+            .contains(&value.to_ascii_lowercase().as_str())
         })
     }
 
@@ -57,10 +62,12 @@ impl Query {
         let Some(pattern) = self.all("receiver").next() else {
             return Ok(None);
         };
-        Regexp::new(&format!("^(?:{pattern})$")).map(Some).map_err(|e| {
-            let text = format!("failed to parse receiver param: {e}");
-            answer::refusal(StatusCode::BAD_REQUEST, &text)
-        })
+        Regexp::new(&format!("^(?:{pattern})$"))
+            .map(Some)
+            .map_err(|e| {
+                let text = format!("failed to parse receiver param: {e}");
+                answer::refusal(StatusCode::BAD_REQUEST, &text)
+            })
     }
 }
 
@@ -103,7 +110,9 @@ mod tests {
 
     #[test]
     fn query_strings() {
-        let query = Query::parse(Some("filter=a%3D%22b+c%22&filter=d=~e&active=false&silenced=1"));
+        let query = Query::parse(Some(
+            "filter=a%3D%22b+c%22&filter=d=~e&active=false&silenced=1",
+        ));
         let filters = query.matchers("filter", Mode::Fallback).unwrap();
         let printed: Vec<String> = filters.iter().map(Matcher::to_string).collect();
         assert_eq!(printed, [r#"a="b c""#, r#"d=~"e""#]);

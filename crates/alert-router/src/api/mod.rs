@@ -47,7 +47,11 @@ impl Api {
             started: engine.now(),
             engine,
             mode,
-            get_concurrency: if get_concurrency == 0 { processors.max(8) } else { get_concurrency },
+            get_concurrency: if get_concurrency == 0 {
+                processors.max(8)
+            } else {
+                get_concurrency
+            },
             timeout,
             in_flight: Arc::new(AtomicUsize::new(0)),
         }
@@ -65,7 +69,11 @@ impl Api {
             .fallback(not_found)
             .method_not_allowed_fallback(not_allowed)
             .layer(middleware::map_response(no_store))
-            .layer(CorsLayer::permissive().allow_methods([Method::GET, Method::POST, Method::HEAD]));
+            .layer(CorsLayer::permissive().allow_methods([
+                Method::GET,
+                Method::POST,
+                Method::HEAD,
+            ]));
         Router::new()
             .nest("/api/v2", v2)
             .route("/api/v1", any(gone))

@@ -52,7 +52,11 @@ struct GettableSilence {
 impl GettableSilence {
     fn new(silence: &Silence, now: Timestamp) -> GettableSilence {
         // API v2 knows one set; upstream too shows the first.
-        let matchers = silence.matcher_sets.first().map(Vec::as_slice).unwrap_or_default();
+        let matchers = silence
+            .matcher_sets
+            .first()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         GettableSilence {
             id: silence.id.clone(),
             status: json!({"state": silence.state(now).as_str()}),
@@ -95,13 +99,20 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
         let silences = router.silences().iter();
         silences
             .filter(|silence| wanted(silence.state(now)))
-            .filter(|silence| silence.matcher_sets.iter().any(|set| passes(&matchers, &names(set))))
+            .filter(|silence| {
+                silence
+                    .matcher_sets
+                    .iter()
+                    .any(|set| passes(&matchers, &names(set)))
+            })
             .cloned()
             .collect()
     });
     silences.sort_by(|a, b| silence::listing_order(a, b, now));
-    let shown: Vec<GettableSilence> =
-        silences.iter().map(|silence| GettableSilence::new(silence, now)).collect();
+    let shown: Vec<GettableSilence> = silences
+        .iter()
+        .map(|silence| GettableSilence::new(silence, now))
+        .collect();
     answer::json(&shown)
 }
 
@@ -173,7 +184,11 @@ fn read(body: PostableSilence, api: &Api) -> Result<Silence, Response> {
     let matchers = required("matchers", body.matchers)?;
     if matchers.is_empty() {
         let message = "matchers in body should have at least 1 items";
-        return Err(answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 612, message));
+        return Err(answer::problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            612,
+            message,
+        ));
     }
     let starts_at = required("startsAt", body.starts_at)?;
     let refuse = |text: &str| answer::refusal(StatusCode::BAD_REQUEST, text);
@@ -192,11 +207,15 @@ fn read(body: PostableSilence, api: &Api) -> Result<Silence, Response> {
         set.push(Matcher::new(kind, name, value).map_err(|e| refuse(&e.to_string()))?);
     }
     if starts_at >= ends_at {
-        return Err(refuse("Failed to create silence: start time must be before end time"));
+        return Err(refuse(
+            "Failed to create silence: start time must be before end time",
+        ));
     }
     let now = api.engine.now();
     if ends_at < now {
-        return Err(refuse("Failed to create silence: end time can't be in the past"));
+        return Err(refuse(
+            "Failed to create silence: end time can't be in the past",
+        ));
     }
     Ok(Silence {
         id: body.id.unwrap_or_default(),
@@ -214,20 +233,38 @@ fn read(body: PostableSilence, api: &Api) -> Result<Silence, Response> {
 fn new_id() -> String {
     let bits = (rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
 }
 
 fn check_id(id: &str) -> Result<(), Response> {
     let dashes = [8, 13, 18, 23];
     let valid = id.len() == 36
         && id.bytes().enumerate().all(|(i, b)| {
-            if dashes.contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() }
+            if dashes.contains(&i) {
+                b == b'-'
+            } else {
+                b.is_ascii_hexdigit()
+            }
         });
     if valid {
         return Ok(());
     }
-    let message = format!("silenceID in path must be of type uuid: {}", golang::strconv::quote(id));
-    Err(answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 601, &message))
+    let message = format!(
+        "silenceID in path must be of type uuid: {}",
+        golang::strconv::quote(id)
+    );
+    Err(answer::problem(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        601,
+        &message,
+    ))
 }
 
 /// `GET /silence/{id}`.
@@ -236,7 +273,10 @@ pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Response {
         return refusal;
     }
     let now = api.engine.now();
-    match api.engine.with(|router| router.silences().get(&id).cloned()) {
+    match api
+        .engine
+        .with(|router| router.silences().get(&id).cloned())
+    {
         Some(silence) => answer::json(&GettableSilence::new(&silence, now)),
         None => StatusCode::NOT_FOUND.into_response(),
     }

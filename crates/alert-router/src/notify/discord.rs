@@ -62,7 +62,11 @@ impl Discord {
     /// What is wrong with `http_config`.
     pub fn new(config: DiscordConfig, render: Arc<dyn Render>) -> Result<Discord, String> {
         let http = Http::new(config.http_config.as_ref(), None)?;
-        Ok(Discord { config, http, render })
+        Ok(Discord {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
@@ -76,7 +80,10 @@ impl Discord {
                 "color": if notification.resolved() { GREEN } else { RED },
             }],
         });
-        for (name, template) in [("username", &config.username), ("avatar_url", &config.avatar_url)] {
+        for (name, template) in [
+            ("username", &config.username),
+            ("avatar_url", &config.avatar_url),
+        ] {
             let text = texts.text(template)?;
             if !text.is_empty() {
                 message[name] = text.into();

@@ -73,7 +73,8 @@ impl Http {
     ) -> Result<Answer, Failure> {
         let mut bytes = body.to_string().into_bytes();
         bytes.push(b'\n');
-        self.send(method, url, "application/json", bytes, headers).await
+        self.send(method, url, "application/json", bytes, headers)
+            .await
     }
 
     /// Posts a form.
@@ -116,18 +117,24 @@ impl Http {
         let exchange = self.exchange(request);
         match self.timeout {
             None => exchange.await,
-            Some(timeout) => tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
-                let duration = golang::time::format_duration(timeout.as_nanos() as i64);
-                let text = format!("Post \"<redacted>\": context deadline exceeded (timeout {duration})");
-                Err(Failure::passing(text).because(FailureReason::ContextDeadlineExceeded))
-            }),
+            Some(timeout) => tokio::time::timeout(timeout, exchange)
+                .await
+                .unwrap_or_else(|_| {
+                    let duration = golang::time::format_duration(timeout.as_nanos() as i64);
+                    let text = format!(
+                        "Post \"<redacted>\": context deadline exceeded (timeout {duration})"
+                    );
+                    Err(Failure::passing(text).because(FailureReason::ContextDeadlineExceeded))
+                }),
         }
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let response = self.client.send(request).await.map_err(|error| {
             Failure::passing(match error {
-                http_client::Error::Request { operation, source, .. } => {
+                http_client::Error::Request {
+                    operation, source, ..
+                } => {
                     format!("{operation} \"<redacted>\": {source}")
                 }
                 other => other.to_string(),
@@ -141,11 +148,18 @@ impl Http {
             .unwrap_or_default()
             .to_owned();
         // An answer that breaks off or is too long still has its status.
-        let body = match Limited::new(response.into_body(), MAX_ANSWER).collect().await {
+        let body = match Limited::new(response.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+        {
             Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
             Err(_) => String::new(),
         };
-        Ok(Answer { status, content_type, body })
+        Ok(Answer {
+            status,
+            content_type,
+            body,
+        })
     }
 }
 
@@ -269,7 +283,10 @@ mod tests {
             };
             let failure = answer.check(&[429]).unwrap_err();
             assert_eq!((failure.retry, failure.reason), (retry, reason), "{status}");
-            assert_eq!(failure.message, format!("unexpected status code {status}: why"));
+            assert_eq!(
+                failure.message,
+                format!("unexpected status code {status}: why")
+            );
         }
     }
 

@@ -175,7 +175,11 @@ impl Mattermost {
     /// What is wrong with `http_config`.
     pub fn new(config: MattermostConfig, render: Arc<dyn Render>) -> Result<Mattermost, String> {
         let http = Http::new(config.http_config.as_ref(), None)?;
-        Ok(Mattermost { config, http, render })
+        Ok(Mattermost {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
@@ -185,9 +189,15 @@ impl Mattermost {
             vec![attachment(&own_attachment(config), &texts)?]
         } else {
             let attachments = config.attachments.iter();
-            attachments.map(|a| attachment(a, &texts)).collect::<Result<_, Failure>>()?
+            attachments
+                .map(|a| attachment(a, &texts))
+                .collect::<Result<_, Failure>>()?
         };
-        let text = if config.attachments.is_empty() { "" } else { &config.text };
+        let text = if config.attachments.is_empty() {
+            ""
+        } else {
+            &config.text
+        };
         let channel = texts.text(&config.channel)?;
         let mut message = json!({
             "text": truncate(texts.text(text)?, MAX_TEXT),

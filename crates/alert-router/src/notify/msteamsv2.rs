@@ -50,7 +50,11 @@ impl MsTeamsV2 {
     /// What is wrong with `http_config`.
     pub fn new(config: MsTeamsV2Config, render: Arc<dyn Render>) -> Result<MsTeamsV2, String> {
         let http = Http::new(config.http_config.as_ref(), None)?;
-        Ok(MsTeamsV2 { config, http, render })
+        Ok(MsTeamsV2 {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {

@@ -120,7 +120,11 @@ impl OpsGenie {
     /// What is wrong with `http_config`.
     pub fn new(config: OpsGenieConfig, render: Arc<dyn Render>) -> Result<OpsGenie, String> {
         let http = Http::new(config.http_config.as_ref(), None)?;
-        Ok(OpsGenie { config, http, render })
+        Ok(OpsGenie {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
@@ -150,8 +154,10 @@ impl OpsGenie {
             let path = format!("v2/alerts/{alias}/close?identifierType=alias");
             return Ok(vec![(Method::POST, path, json!({"source": source}))]);
         }
-        let mut details: Map<String, Value> =
-            texts.data()["commonLabels"].as_object().cloned().unwrap_or_default();
+        let mut details: Map<String, Value> = texts.data()["commonLabels"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
         for (name, template) in &config.details {
             details.insert(name.clone(), texts.text(template)?.into());
         }
@@ -191,7 +197,11 @@ impl OpsGenie {
             let kind = texts.text(&responder.r#type)?.to_lowercase();
             if kind == "teams" {
                 let teams = list(&name);
-                responders.extend(teams.iter().map(|team| json!({"name": team, "type": "team"})));
+                responders.extend(
+                    teams
+                        .iter()
+                        .map(|team| json!({"name": team, "type": "team"})),
+                );
                 continue;
             }
             let json = without_empty(
@@ -204,7 +214,10 @@ impl OpsGenie {
                 &[],
             );
             // All empty: the template found nobody for this alert.
-            if json.as_object().is_some_and(|object| object.keys().any(|key| key != "type")) {
+            if json
+                .as_object()
+                .is_some_and(|object| object.keys().any(|key| key != "type"))
+            {
                 responders.push(json);
             }
         }

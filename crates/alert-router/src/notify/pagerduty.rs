@@ -137,23 +137,39 @@ impl Pagerduty {
     /// What is wrong with `http_config`.
     pub fn new(config: PagerdutyConfig, render: Arc<dyn Render>) -> Result<Pagerduty, String> {
         let http = Http::new(config.http_config.as_ref(), config.timeout.bound())?;
-        Ok(Pagerduty { config, http, render })
+        Ok(Pagerduty {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
         let texts = Texts::new(&*self.render, notification);
         let config = &self.config;
-        let event = if notification.resolved() { "resolve" } else { "trigger" };
+        let event = if notification.resolved() {
+            "resolve"
+        } else {
+            "trigger"
+        };
         let mut details = Map::new();
         for (name, template) in &config.details {
             details.insert(name.clone(), texts.deep(template)?);
         }
         let v1 = !config.service_key.is_empty() || !config.service_key_file.is_empty();
         let (url, message, retry) = if v1 {
-            (V1_URL, self.v1(&texts, notification, event, details).await?, 403)
+            (
+                V1_URL,
+                self.v1(&texts, notification, event, details).await?,
+                403,
+            )
         } else {
             let url = config.url.as_ref().map_or("", |url| url.as_str());
-            (url, self.v2(&texts, notification, event, details).await?, 429)
+            (
+                url,
+                self.v2(&texts, notification, event, details).await?,
+                429,
+            )
         };
         let answer = self.http.post_json(url, &message).await?;
         let explained = explain(&answer.body, answer.status);
@@ -196,7 +212,11 @@ impl Pagerduty {
     ) -> Result<Value, Failure> {
         let config = &self.config;
         let key = secret(&config.routing_key, &config.routing_key_file).await?;
-        let severity = if config.severity.is_empty() { "error" } else { &config.severity };
+        let severity = if config.severity.is_empty() {
+            "error"
+        } else {
+            &config.severity
+        };
         let payload = without_empty(
             json!({
                 "summary": truncate(texts.text(&config.description)?, MAX_DESCRIPTION),

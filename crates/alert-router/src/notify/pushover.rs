@@ -102,13 +102,21 @@ impl Pushover {
     pub fn new(config: PushoverConfig, render: Arc<dyn Render>) -> Result<Pushover, String> {
         let http = Http::new(config.http_config.as_ref(), None)?;
         let url = URL.to_owned();
-        Ok(Pushover { config, http, render, url })
+        Ok(Pushover {
+            config,
+            http,
+            render,
+            url,
+        })
     }
 
     /// The same integration, sending to another server: for tests.
     #[must_use]
     pub fn with_url(self, url: impl Into<String>) -> Pushover {
-        Pushover { url: url.into(), ..self }
+        Pushover {
+            url: url.into(),
+            ..self
+        }
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {

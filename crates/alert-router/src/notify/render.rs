@@ -1,8 +1,11 @@
 //! What integrations ask of templates.
 
+use golang::time::Time;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Failure, FailureReason, Notification};
+use crate::template::{AlertInput, Data, Templates};
 
 /// Expands templates with the data of a notification.
 pub trait Render: Send + Sync {
@@ -22,6 +25,71 @@ pub trait Render: Send + Sync {
     fn data(&self, notification: &Notification) -> Value;
 }
 
+/// The templates of a configuration, and what all notifications share.
+#[derive(Clone, Debug)]
+pub struct Expander {
+    /// The templates.
+    pub templates: Templates,
+    /// `--web.external-url`.
+    pub external_url: String,
+}
+
+impl Expander {
+    fn notification_data(&self, notification: &Notification) -> Data {
+        let route_labels = notification.route_labels.clone().into_iter().collect();
+        let alerts = notification.alerts.iter().map(|flushed| AlertInput {
+            labels: &flushed.alert.labels,
+            annotations: &flushed.alert.annotations,
+            starts_at: go_time(flushed.alert.starts_at),
+            // What fires has no end, whatever its sender said when it would.
+            ends_at: if flushed.resolved {
+                go_time(flushed.alert.ends_at)
+            } else {
+                Time::default()
+            },
+            generator_url: &flushed.alert.generator_url,
+        });
+        Data::new(
+            &notification.receiver,
+            &notification.group_labels,
+            route_labels,
+            notification.reason.as_str(),
+            &self.external_url,
+            alerts,
+            &go_time(notification.now),
+        )
+    }
+}
+
+fn go_time(t: Timestamp) -> Time {
+    Time::from_unix(t.as_second(), i64::from(t.subsec_nanosecond()))
+}
+
+impl Render for Expander {
+    fn text(&self, template: &str, notification: &Notification) -> Result<String, String> {
+        let data = self.notification_data(notification);
+        let now = go_time(notification.now);
+        self.templates
+            .execute_text(template, &data, &now)
+            .map_err(|e| e.to_string())
+    }
+
+    fn html(&self, template: &str, notification: &Notification) -> Result<String, String> {
+        let data = self.notification_data(notification);
+        let now = go_time(notification.now);
+        self.templates
+            .execute_html(template, &data, &now)
+            .map_err(|e| e.to_string())
+    }
+
+    fn data(&self, notification: &Notification) -> Value {
+        let json = self.notification_data(notification).to_json();
+        json.ok()
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default()
+    }
+}
+
 /// The texts of one notification.
 pub struct Texts<'a> {
     render: &'a dyn Render,
@@ -31,7 +99,10 @@ pub struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// For one notification.
     pub fn new(render: &'a dyn Render, notification: &'a Notification) -> Texts<'a> {
-        Texts { render, notification }
+        Texts {
+            render,
+            notification,
+        }
     }
 
     /// Expands a template as plain text.
@@ -42,7 +113,9 @@ impl<'a> Texts<'a> {
         if !template.contains("{{") {
             return Ok(template.to_owned());
         }
-        self.render.text(template, self.notification).map_err(failed)
+        self.render
+            .text(template, self.notification)
+            .map_err(failed)
     }
 
     /// Expands a template as HTML.
@@ -53,7 +126,9 @@ impl<'a> Texts<'a> {
         if !template.contains("{{") {
             return Ok(template.to_owned());
         }
-        self.render.html(template, self.notification).map_err(failed)
+        self.render
+            .html(template, self.notification)
+            .map_err(failed)
     }
 
     /// The data as webhooks get it.
@@ -72,7 +147,9 @@ impl<'a> Texts<'a> {
                 let text = self.text(template)?;
                 Ok(match yaml_config::from_str::<Value>(&text) {
                     Ok(value @ (Value::Array(_) | Value::Object(_))) => value,
-                    Ok(value @ (Value::Number(_) | Value::Bool(_))) if value.to_string() == text => {
+                    Ok(value @ (Value::Number(_) | Value::Bool(_)))
+                        if value.to_string() == text =>
+                    {
                         value
                     }
                     _ => Value::String(text),

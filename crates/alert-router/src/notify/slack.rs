@@ -217,7 +217,11 @@ impl Slack {
     /// What is wrong with `http_config`.
     pub fn new(config: SlackConfig, render: Arc<dyn Render>) -> Result<Slack, String> {
         let http = Http::new(config.http_config.as_ref(), config.timeout.bound())?;
-        Ok(Slack { config, http, render })
+        Ok(Slack {
+            config,
+            http,
+            render,
+        })
     }
 
     fn attachment(&self, texts: &Texts<'_>) -> Result<Value, Failure> {
@@ -238,23 +242,29 @@ impl Slack {
                 }))
             })
             .collect();
-        let actions: Result<Vec<Value>, Failure> =
-            config.actions.iter().map(|action| action_json(action, texts)).collect();
-        Ok(without_empty(json!({
-            "title": truncate(texts.text(&config.title)?, MAX_TITLE),
-            "title_link": texts.text(&config.title_link)?,
-            "pretext": texts.text(&config.pretext)?,
-            "text": texts.text(&config.text)?,
-            "fallback": texts.text(&config.fallback)?,
-            "callback_id": texts.text(&config.callback_id)?,
-            "fields": fields?,
-            "actions": actions?,
-            "image_url": texts.text(&config.image_url)?,
-            "thumb_url": texts.text(&config.thumb_url)?,
-            "footer": texts.text(&config.footer)?,
-            "color": texts.text(&config.color)?,
-            "mrkdwn_in": marked,
-        }), &["text", "fallback", "callback_id", "footer"]))
+        let actions: Result<Vec<Value>, Failure> = config
+            .actions
+            .iter()
+            .map(|action| action_json(action, texts))
+            .collect();
+        Ok(without_empty(
+            json!({
+                "title": truncate(texts.text(&config.title)?, MAX_TITLE),
+                "title_link": texts.text(&config.title_link)?,
+                "pretext": texts.text(&config.pretext)?,
+                "text": texts.text(&config.text)?,
+                "fallback": texts.text(&config.fallback)?,
+                "callback_id": texts.text(&config.callback_id)?,
+                "fields": fields?,
+                "actions": actions?,
+                "image_url": texts.text(&config.image_url)?,
+                "thumb_url": texts.text(&config.thumb_url)?,
+                "footer": texts.text(&config.footer)?,
+                "color": texts.text(&config.color)?,
+                "mrkdwn_in": marked,
+            }),
+            &["text", "fallback", "callback_id", "footer"],
+        ))
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
@@ -301,7 +311,9 @@ impl Slack {
                 return Ok(notification.memory.clone());
             }
             let text = format!("received an error response from Slack: {}", answer.body);
-            return Err(in_channel(Failure::lasting(text).because(FailureReason::ClientError)));
+            return Err(in_channel(
+                Failure::lasting(text).because(FailureReason::ClientError),
+            ));
         }
         let mut memory = notification.memory.clone();
         let message = check_json(&answer.body).map_err(in_channel)?;
@@ -336,7 +348,10 @@ fn check_json(body: &str) -> Result<Value, Failure> {
         _ => FailureReason::ClientError,
     };
     let failure = Failure::lasting(format!("error response from Slack: {error}")).because(reason);
-    Err(Failure { retry: reason == FailureReason::RateLimited, ..failure })
+    Err(Failure {
+        retry: reason == FailureReason::RateLimited,
+        ..failure
+    })
 }
 
 fn action_json(action: &SlackAction, texts: &Texts<'_>) -> Result<Value, Failure> {

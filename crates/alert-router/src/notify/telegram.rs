@@ -81,7 +81,11 @@ impl Telegram {
     /// What is wrong with `http_config`.
     pub fn new(config: TelegramConfig, render: Arc<dyn Render>) -> Result<Telegram, String> {
         let http = Http::new(config.http_config.as_ref(), None)?;
-        Ok(Telegram { config, http, render })
+        Ok(Telegram {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
@@ -92,9 +96,10 @@ impl Telegram {
             _ => texts.text(&config.message)?,
         };
         let chat: i64 = match config.chat_id {
-            0 => secret_file(&config.chat_id_file).await?.parse().map_err(|_| {
-                Failure::lasting("the chat id in chat_id_file is not a number")
-            })?,
+            0 => secret_file(&config.chat_id_file)
+                .await?
+                .parse()
+                .map_err(|_| Failure::lasting("the chat id in chat_id_file is not a number"))?,
             id => id,
         };
         let mut message = json!({
@@ -116,7 +121,10 @@ impl Telegram {
         let url = format!("{}/bot{token}/sendMessage", base.trim_end_matches('/'));
         let answer = self.http.post_json(&url, &message).await?;
         // Whatever Telegram refuses may pass later, as upstream has it.
-        answer.check(&[]).map_err(|failure| Failure { retry: true, ..failure })?;
+        answer.check(&[]).map_err(|failure| Failure {
+            retry: true,
+            ..failure
+        })?;
         Ok(notification.memory.clone())
     }
 }

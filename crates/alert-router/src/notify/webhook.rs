@@ -58,7 +58,11 @@ impl Webhook {
     /// What is wrong with `http_config`.
     pub fn new(config: WebhookConfig, render: Arc<dyn Render>) -> Result<Webhook, String> {
         let http = Http::new(config.http_config.as_ref(), config.timeout.bound())?;
-        Ok(Webhook { config, http, render })
+        Ok(Webhook {
+            config,
+            http,
+            render,
+        })
     }
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
