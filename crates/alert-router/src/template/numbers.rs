@@ -41,7 +41,7 @@ pub(super) fn humanize_duration(value: &Value) -> Result<String, String> {
     let sign = if value < 0.0 { "-" } else { "" };
     // Go's conversion to an integer on the usual machines: what does not fit is the least one.
     let whole = match magnitude {
-        v if v >= 9.223_372_036_854_775_8e18 => i64::MIN,
+        v if v >= i64::MAX as f64 => i64::MIN,
         v => v as i64,
     };
     let (seconds, minutes) = (whole % 60, whole / 60 % 60);

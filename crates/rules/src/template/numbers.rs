@@ -108,7 +108,7 @@ pub(super) fn humanize_duration(value: f64) -> String {
 
 /// Go's conversion to an integer on the usual machines: what does not fit is the least one.
 fn truncated(value: f64) -> i64 {
-    if value >= 9.223_372_036_854_775_8e18 {
+    if value >= i64::MAX as f64 {
         i64::MIN
     } else {
         value as i64
