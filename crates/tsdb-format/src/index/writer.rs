@@ -1,7 +1,10 @@
 //! Writing an index of version 2.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use model::Labels;
 
 use super::series::{self, ChunkMeta};
@@ -35,12 +38,11 @@ pub enum WriteError {
 pub struct IndexWriter {
     position: u64,
     toc: Toc,
-    symbols: HashMap<Box<str>, u32>,
-    texts: Vec<Box<str>>,
+    symbols: SymbolTable,
     last_series: Option<Labels>,
     last_chunk: u64,
     /// Number of each label pair (name symbol, value symbol), in order of appearance.
-    pairs: HashMap<(u32, u32), u32>,
+    pairs: HashMap<(u32, u32), u32, RandomState>,
     pair_counts: Vec<u32>,
     /// The pairs of all series one after the other, and where each series' end.
     series_pairs: Vec<u32>,
@@ -63,14 +65,14 @@ impl IndexWriter {
         out.push(2);
         let section = out.len();
         out.extend_from_slice(&[0; 8]);
-        let mut texts: Vec<Box<str>> = Vec::new();
+        let mut texts = SymbolTable::default();
         for symbol in symbols {
             let symbol = symbol.as_ref();
-            if texts.last().is_some_and(|last| **last >= *symbol) {
+            if texts.last().is_some_and(|last| last >= symbol) {
                 return Err(WriteError::SymbolOrder(symbol.to_owned()));
             }
             put_str(out, symbol);
-            texts.push(symbol.into());
+            texts.push(symbol)?;
         }
         let len = length(out.len() - section - 4)?;
         out[section..section + 4].copy_from_slice(&len.to_be_bytes());
@@ -85,11 +87,10 @@ impl IndexWriter {
                 series: position,
                 ..Toc::default()
             },
-            symbols: texts.iter().cloned().zip(0..).collect(),
-            texts,
+            symbols: texts,
             last_series: None,
             last_chunk: 0,
-            pairs: HashMap::new(),
+            pairs: HashMap::default(),
             pair_counts: Vec::new(),
             series_pairs: Vec::new(),
             series: Vec::new(),
@@ -104,10 +105,9 @@ impl IndexWriter {
     }
 
     fn symbol(&self, text: &str) -> Result<u32, WriteError> {
-        match self.symbols.get(text) {
-            Some(symbol) => Ok(*symbol),
-            None => Err(WriteError::UnknownSymbol(text.to_owned())),
-        }
+        self.symbols
+            .find(text)
+            .ok_or_else(|| WriteError::UnknownSymbol(text.to_owned()))
     }
 
     /// Appends a series to `out`. Series come in order of their labels, chunks in order of time and
@@ -195,14 +195,14 @@ impl IndexWriter {
         self.put_postings("", "", &all, &mut table, out)?;
         drop(all);
         let lists = self.sort_by_pair();
-        let texts = std::mem::take(&mut self.texts);
+        let texts = std::mem::take(&mut self.symbols);
         // Symbols are numbered in order of their texts.
         let mut order: Vec<((u32, u32), u32)> = self.pairs.drain().collect();
         order.sort_unstable();
         for ((name, value), pair) in &order {
             let end = lists.ends[*pair as usize];
             let begin = end - self.pair_counts[*pair as usize] as usize;
-            let (name, value) = (&texts[*name as usize], &texts[*value as usize]);
+            let (name, value) = (texts.text(*name), texts.text(*value));
             let references = &lists.references[begin..end];
             self.put_postings(name, value, references, &mut table, out)?;
             if out.len() > 1 << 20 {
@@ -268,6 +268,56 @@ impl IndexWriter {
         self.position += (out.len() - start) as u64;
         Ok(())
     }
+}
+
+/// Sorted texts one after the other, found by hash.
+#[derive(Default)]
+struct SymbolTable {
+    texts: String,
+    /// Where each text ends.
+    ends: Vec<u32>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl SymbolTable {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn text(&self, symbol: u32) -> &str {
+        text(&self.texts, &self.ends, symbol)
+    }
+
+    fn last(&self) -> Option<&str> {
+        let last = self.ends.len().checked_sub(1)?;
+        Some(self.text(last as u32))
+    }
+
+    fn push(&mut self, symbol: &str) -> Result<(), WriteError> {
+        let number = length(self.ends.len())?;
+        self.texts.push_str(symbol);
+        self.ends.push(length(self.texts.len())?);
+        let (texts, ends, hasher) = (&self.texts, &self.ends, &self.hasher);
+        self.table
+            .insert_unique(hasher.hash_one(symbol), number, |other| {
+                hasher.hash_one(text(texts, ends, *other))
+            });
+        Ok(())
+    }
+
+    fn find(&self, symbol: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(symbol);
+        self.table
+            .find(hash, |other| self.text(*other) == symbol)
+            .copied()
+    }
+}
+
+fn text<'a>(texts: &'a str, ends: &[u32], symbol: u32) -> &'a str {
+    let i = symbol as usize;
+    let start = if i == 0 { 0 } else { ends[i - 1] };
+    &texts[start as usize..ends[i] as usize]
 }
 
 /// The series of all pairs in one array.
