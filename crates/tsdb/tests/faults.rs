@@ -1,6 +1,8 @@
 //! Crashes, full disks and failing writes at every single operation: the database opens again and
 //! has every sample that it acknowledged.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

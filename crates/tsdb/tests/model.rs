@@ -1,6 +1,8 @@
 //! Random lives of a database against a plain map: appends in order and late, deletions,
 //! compactions, restarts, kills.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +80,7 @@ fn labels(i: usize) -> Labels {
         ("series".to_owned(), i.to_string()),
         (
             "opt".to_owned(),
-            if i % 2 == 0 {
+            if i.is_multiple_of(2) {
                 "even".to_owned()
             } else {
                 String::new()

@@ -61,7 +61,8 @@ impl Store {
                 self.replace(&[ulid], &[])?;
             }
             self.head.wait_for_readers(end_ms, PATIENCE);
-            self.head.truncate_memory(end_ms)?;
+            let truncated = self.head.truncate_memory(end_ms);
+            truncated.inspect_err(|_| self.head.count_failed_truncation())?;
             cut = true;
             if self.head.times().0 <= min_ms {
                 break; // Nothing was let go: do not try for ever.

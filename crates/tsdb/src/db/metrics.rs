@@ -18,7 +18,6 @@ pub struct DbMetrics {
     pub compactions: Counter,
     pub compactions_triggered: Counter,
     pub compactions_failed: Counter,
-    pub compactions_skipped: Counter,
     pub vertical_compactions: Counter,
     pub compaction_seconds: Histogram,
     pub time_retentions: Counter,
@@ -31,6 +30,11 @@ impl DbMetrics {
     /// Registers everything.
     pub fn new(registry: &Registry) -> DbMetrics {
         let r = registry.with_prefix("prometheus_tsdb_");
+        // Compaction cannot be switched off.
+        r.counter(
+            "compactions_skipped_total",
+            "Total number of skipped compactions due to disabled auto compaction.",
+        );
         // Nothing is kept of blocks' symbols: they are read from the maps.
         r.gauge(
             "symbol_table_size_bytes",
@@ -51,7 +55,6 @@ impl DbMetrics {
             compactions: r.counter("compactions_total", "Total number of compactions that were executed for the partition."),
             compactions_triggered: r.counter("compactions_triggered_total", "Total number of triggered compactions for the partition."),
             compactions_failed: r.counter("compactions_failed_total", "Total number of compactions that failed for the partition."),
-            compactions_skipped: r.counter("compactions_skipped_total", "Total number of skipped compactions due to disabled auto compaction."),
             vertical_compactions: r.counter("vertical_compactions_total", "Total number of compactions done on overlapping blocks."),
             compaction_seconds: r.histogram("compaction_duration_seconds", "Duration of compaction runs", &exponential_buckets(1.0, 2.0, 14)),
             time_retentions: r.counter("time_retentions_total", "The number of times that blocks were deleted because the maximum time limit was exceeded."),

@@ -102,6 +102,8 @@ pub struct ChunkFiles {
     writing: Mutex<Vec<Current>>,
     maps: RwLock<BTreeMap<u32, Arc<Mapped>>>,
     next_number: AtomicU64,
+    /// How many chunks were written.
+    written: telemetry::Counter,
 }
 
 impl ChunkFiles {
@@ -113,6 +115,7 @@ impl ChunkFiles {
     pub fn load(
         fs: Arc<dyn FileSystem>,
         dir: &Path,
+        written: telemetry::Counter,
         mut take: impl FnMut(LoadedChunk),
     ) -> io::Result<(ChunkFiles, Option<FormatError>)> {
         fs.create_dir_all(dir)?;
@@ -129,6 +132,7 @@ impl ChunkFiles {
             writing: Mutex::new(Vec::new()),
             maps: RwLock::new(BTreeMap::new()),
             next_number: AtomicU64::new(1),
+            written,
         };
         let mut damage = None;
         for (i, number) in numbers.iter().copied().enumerate() {
@@ -193,6 +197,7 @@ impl ChunkFiles {
         out_of_order: bool,
         data: &[u8],
     ) -> u64 {
+        self.written.inc();
         let mut writing = self.writing.lock();
         let most = CHUNK_HEADER + 10 + data.len() + 4;
         let full = writing
@@ -487,10 +492,11 @@ mod tests {
 
     fn load(dir: &Path) -> (ChunkFiles, Vec<(u64, u64)>, Option<FormatError>) {
         let mut found = Vec::new();
-        let (files, damage) = ChunkFiles::load(Arc::new(RealFs), dir, |chunk| {
-            found.push((chunk.reference, chunk.series));
-        })
-        .unwrap();
+        let (files, damage) =
+            ChunkFiles::load(Arc::new(RealFs), dir, Default::default(), |chunk| {
+                found.push((chunk.reference, chunk.series));
+            })
+            .unwrap();
         (files, found, damage)
     }
 
@@ -552,7 +558,8 @@ mod tests {
     fn a_full_disk_keeps_chunks_in_memory() {
         let dir = tempfile::tempdir().unwrap();
         let fs = FaultFs::new();
-        let (files, _) = ChunkFiles::load(Arc::new(fs.clone()), dir.path(), |_| {}).unwrap();
+        let (files, _) =
+            ChunkFiles::load(Arc::new(fs.clone()), dir.path(), Default::default(), |_| {}).unwrap();
         fs.plan(0, Fault::Full);
         let refs: Vec<u64> = (0..200)
             .map(|i| files.write(i, (0, 1), 1, false, &data(i)))

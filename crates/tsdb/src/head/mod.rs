@@ -79,11 +79,14 @@ struct Recent {
     late: Option<(i64, i64)>,
 }
 
+/// Lower halves of label hashes, with the series that have them.
+type HashMapping = HashTable<(u32, u32)>;
+
 /// The head; see the module.
 pub struct Head {
     options: HeadOptions,
     shards: Box<[Mutex<Shard>]>,
-    by_hash: Box<[Mutex<HashTable<(u32, u32)>>]>,
+    by_hash: Box<[Mutex<HashMapping>]>,
     index: RwLock<LabelIndex>,
     next_id: AtomicU64,
     files: ChunkFiles,
@@ -259,7 +262,7 @@ impl Head {
 
     /// How many series there are.
     pub fn series_count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.shards.iter().map(|shard| shard.lock().count()).sum()
     }
 
     /// The exemplar ring.

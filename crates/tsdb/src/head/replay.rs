@@ -165,9 +165,14 @@ impl Head {
         let metrics = HeadMetrics::new(&options.registry, &times);
         let chunks_dir = options.dir.join("chunks_head");
         let mut chunks: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
-        let (files, damage) = ChunkFiles::load(Arc::clone(&options.fs), &chunks_dir, |chunk| {
-            chunks.entry(chunk.series).or_default().push(chunk);
-        })
+        let (files, damage) = ChunkFiles::load(
+            Arc::clone(&options.fs),
+            &chunks_dir,
+            metrics.mmapped_chunks.clone(),
+            |chunk| {
+                chunks.entry(chunk.series).or_default().push(chunk);
+            },
+        )
         .map_err(Error::io(&chunks_dir))?;
         if let Some(error) = damage {
             metrics.chunk_corruptions.inc();

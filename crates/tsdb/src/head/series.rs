@@ -226,7 +226,7 @@ pub struct OpenChunk {
 
 impl Shard {
     /// How many series there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 

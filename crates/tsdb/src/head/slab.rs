@@ -230,7 +230,8 @@ mod tests {
         let small: Vec<Handle> = (0..100).map(|_| slab.take(20)).collect();
         small.into_iter().for_each(|handle| slab.give(handle));
         let after = slab.bytes();
-        (0..100).for_each(|_| drop(slab.take(20)));
+        let again: Vec<Handle> = (0..100).map(|_| slab.take(20)).collect();
+        assert_eq!(again.len(), 100);
         assert_eq!(slab.bytes(), after);
         assert!(after <= before + PAGE);
     }

@@ -69,8 +69,7 @@ impl Head {
     }
 
     /// Drops the in-order samples before `min_ms`, which are in blocks, and the series that have
-    /// nothing left; with `late_before`, likewise late chunks up to that reference, and late
-    /// samples in memory that were written out.
+    /// nothing left.
     ///
     /// # Errors
     /// A chunk file that cannot be removed; memory is freed nevertheless.
@@ -78,6 +77,11 @@ impl Head {
         self.metrics.truncations.inc();
         self.min_valid_ms.fetch_max(min_ms, Ordering::AcqRel);
         self.collect(min_ms)
+    }
+
+    /// Counts a truncation that failed.
+    pub fn count_failed_truncation(&self) {
+        self.metrics.truncations_failed.inc();
     }
 
     /// Drops late chunks whose references are below `before`: they are in blocks.
