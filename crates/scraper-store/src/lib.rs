@@ -1,1 +1,295 @@
-//! scraper-store.
+//! scraper-store: takes the place of the Prometheus server. It scrapes, stores in Prometheus' own
+//! format and answers PromQL over HTTP API v1 and gRPC; rules run in rule-evaluator.
+//!
+//! Everything here is wiring: [`run`] first, then `api` (one endpoint a file), `grpc`, `reload`.
+
+pub mod api;
+mod flags;
+mod gate;
+mod grpc;
+mod landing;
+mod reload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use model::Labels;
+use parking_lot::Mutex;
+use service::{Boot, Error, HttpOptions, Program};
+use tokio::sync::Semaphore;
+use tsdb::Db;
+use tsdb::db::Progress;
+
+use crate::api::status::ServerStatus;
+use crate::api::{Api, RulesSource};
+use crate::gate::Gate;
+use crate::reload::Reloader;
+
+/// The program as data.
+pub static PROGRAM: Program = Program {
+    name: "scraper-store",
+    about: "Scrapes, stores and queries metrics: takes the place of the Prometheus server.",
+    metric_prefix: "prometheus",
+    listen: "0.0.0.0:9090",
+    grpc: Some("0.0.0.0:10901"),
+    flags: flags::FLAGS,
+    style: service::FlagStyle::Prometheus,
+    lifecycle_flag: Some("web.enable-lifecycle"),
+    quit: true,
+    healthy_text: "Prometheus Server is Healthy.\n",
+    ready_text: "Prometheus Server is Ready.\n",
+    ..Program::DEFAULT
+};
+
+/// Remote write requests of up to this many bytes after decompression are taken.
+const MAX_WRITE_BYTES: usize = 128 << 20;
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Runs the service until it is asked to stop.
+///
+/// # Errors
+/// A configuration or data folder that is refused, an address that is taken.
+pub async fn run(boot: Boot) -> Result<(), Error> {
+    let started_ms = now_ms();
+    let web = WebPaths::new(&boot);
+    let progress = Arc::new(Progress::default());
+    let gate = Gate::new(Arc::clone(&progress));
+    let options = HttpOptions {
+        prefix: web.prefix.clone(),
+        max_connections: Some(boot.args.count("web.max-connections")),
+        read_timeout: Some(boot.args.duration("web.read-timeout")),
+        ..HttpOptions::default()
+    };
+    let addresses = boot.http_with(gate.router(), options).await?;
+
+    let retention = reload::flag_retention(
+        boot.args
+            .duration("storage.tsdb.retention.time")
+            .as_millis() as i64,
+        boot.args.size("storage.tsdb.retention.size"),
+    );
+    let db = open_store(&boot, retention, Arc::clone(&progress)).await?;
+    let api = build_api(&boot, &db, progress, |api| {
+        api.status = ServerStatus {
+            start_ms: started_ms,
+            working_dir: std::env::current_dir()
+                .map(|d| d.display().to_string())
+                .unwrap_or_default(),
+            hostname: hostname(),
+            storage_retention: reload::printed_retention(&retention),
+            listen_port: addresses
+                .first()
+                .map(|a| a.port().to_string())
+                .unwrap_or_default(),
+            external_scheme: web.scheme.clone(),
+            external_host: web.host.clone(),
+        };
+    })?;
+    let scrapes = Arc::clone(
+        api.scrapes
+            .as_ref()
+            .ok_or_else(|| Error::new("no scrape manager"))?,
+    );
+    let external_labels: Arc<ArcSwap<Labels>> = Arc::default();
+    let reloader = Arc::new(Reloader {
+        path: PathBuf::from(boot.args.str("config.file")),
+        api: Arc::clone(&api),
+        scrapes: Arc::clone(&scrapes),
+        external_labels: Arc::clone(&external_labels),
+        flag_retention: retention,
+    });
+    let loaded = reloader.reload();
+    boot.config_loaded(loaded.is_ok());
+    if let Err(error) = loaded {
+        db.close()?;
+        return Err(Error::new(format!("Error loading config: {error}")));
+    }
+    let reloading = Arc::clone(&reloader);
+    boot.on_reload(move || {
+        let reloader = Arc::clone(&reloading);
+        async move { reloader.reload() }
+    });
+    if boot.args.bool("config.auto-reload") {
+        let interval = boot.args.duration("config.auto-reload-interval");
+        boot.spawn(
+            "config.auto-reload",
+            reload::watch(boot.clone(), reloader.path.clone(), interval),
+        );
+    }
+    let routes = grpc::routes(Arc::clone(&api), external_labels).await?;
+    boot.grpc(routes.into_axum_router()).await?;
+    gate.open(landing::router().merge(api::router(Arc::clone(&api))));
+    boot.ready();
+    boot.shutdown.requested().await;
+    stop(&scrapes, db).await
+}
+
+/// Ends the scrapes, then closes the store.
+#[expect(
+    clippy::await_holding_lock,
+    reason = "the last user of the lock; requests that still wait for it do so on blocking threads"
+)]
+async fn stop(scrapes: &Mutex<scrape::Manager>, db: Arc<Db>) -> Result<(), Error> {
+    // Nobody else changes the jobs any more.
+    scrapes.lock().shutdown().await;
+    let closed = tokio::task::spawn_blocking(move || db.close()).await;
+    closed.map_err(|_| Error::new("closing the store panicked; see the log"))??;
+    Ok(())
+}
+
+async fn open_store(
+    boot: &Boot,
+    retention: tsdb::db::Retention,
+    progress: Arc<Progress>,
+) -> Result<Arc<Db>, Error> {
+    let args = &boot.args;
+    let millis = |name: &str| args.duration(name).as_millis() as i64;
+    let compression = match (
+        args.bool("storage.tsdb.wal-compression"),
+        args.str("storage.tsdb.wal-compression-type"),
+    ) {
+        (false, _) => tsdb_format::wal::page::Compression::None,
+        (true, "zstd") => tsdb_format::wal::page::Compression::Zstd,
+        (true, _) => tsdb_format::wal::page::Compression::Snappy,
+    };
+    let mut options = tsdb::Options::new(args.str("storage.tsdb.path"));
+    options.registry = boot.metrics.clone();
+    options.no_lockfile = args.bool("storage.tsdb.no-lockfile");
+    options.retention = retention;
+    options.min_block_duration_ms = millis("storage.tsdb.min-block-duration");
+    options.max_block_duration_ms = millis("storage.tsdb.max-block-duration");
+    options.wal_compression = compression;
+    let segment_bytes = args.size("storage.tsdb.wal-segment-size");
+    if segment_bytes > 0 {
+        options.wal_segment_bytes = segment_bytes;
+    }
+    if feature(args, "exemplar-storage") {
+        options.max_exemplars = 100_000;
+    }
+    let opened =
+        tokio::task::spawn_blocking(move || Db::open_with_progress(options, &progress)).await;
+    let db = opened.map_err(|_| Error::new("opening the store panicked; see the log"))?;
+    Ok(Arc::new(db.map_err(|e| {
+        Error::new(format!("opening storage failed: {e}"))
+    })?))
+}
+
+fn feature(args: &service::Args, name: &str) -> bool {
+    args.list("enable-feature")
+        .iter()
+        .flat_map(|list| list.split(','))
+        .any(|word| word.trim() == name)
+}
+
+/// Features of upstream's server that are known here, besides those of the language.
+const KNOWN_FEATURES: [&str; 3] = [
+    "exemplar-storage",
+    "promql-delayed-name-removal",
+    "promql-per-step-stats",
+];
+
+fn build_api(
+    boot: &Boot,
+    db: &Arc<Db>,
+    progress: Arc<Progress>,
+    finish: impl FnOnce(&mut Api),
+) -> Result<Arc<Api>, Error> {
+    let args = &boot.args;
+    let words = args.list("enable-feature").iter().map(String::as_str);
+    let (features, others) = promql::Features::of_server(words);
+    for word in others
+        .into_iter()
+        .filter(|word| !KNOWN_FEATURES.contains(word))
+    {
+        tracing::warn!(option = word, "Unknown option for --enable-feature");
+    }
+    let lookback_delta_ms = args.duration("query.lookback-delta").as_millis() as i64;
+    let timeout = args.duration("query.timeout");
+    let engine = promql::Engine::new(promql::EngineOptions {
+        max_samples: args.int("query.max-samples").max(0) as u64,
+        timeout,
+        lookback_delta_ms,
+        features,
+        delayed_name_removal: feature(args, "promql-delayed-name-removal"),
+        total_bytes: args.size("query.max-memory"),
+        ..promql::EngineOptions::default()
+    });
+    let rules: Option<Arc<dyn RulesSource>> = match args.str("rule-evaluator.grpc-address") {
+        "" => None,
+        address => Some(Arc::new(grpc::RemoteRules::new(address)?)),
+    };
+    let scrapes = scrape::Manager::new(
+        Arc::clone(db) as Arc<dyn storage::Appendable>,
+        scrape::Metrics::new(&boot.metrics),
+        discovery::Metrics::new(&boot.metrics),
+        scrape::Options::default(),
+    );
+    let cors_origin = golang::regexp::Regexp::anchored(args.str("web.cors.origin"))?;
+    let messages = args.list("web.remote-write-receiver.accepted-protobuf-messages");
+    let mut api = Api {
+        engine: Arc::new(engine),
+        db: Arc::clone(db),
+        scrapes: Some(Arc::new(Mutex::new(scrapes))),
+        config: Arc::default(),
+        flags: args
+            .as_strings()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        rules,
+        now: Arc::new(now_ms),
+        lookback_delta_ms,
+        timeout,
+        queries: Arc::new(Semaphore::new(args.count("query.max-concurrency").max(1))),
+        enable_admin: args.bool("web.enable-admin-api"),
+        enable_remote_write: args.bool("web.enable-remote-write-receiver"),
+        accepted_messages: messages.to_vec(),
+        receiver: Arc::new(remote::Receiver::new(MAX_WRITE_BYTES)),
+        cors_origin,
+        replay: progress,
+        metrics: boot.metrics.clone(),
+        status: ServerStatus::default(),
+    };
+    finish(&mut api);
+    Ok(Arc::new(api))
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// Where the server is reached: by the flags, or by its host's name.
+struct WebPaths {
+    scheme: String,
+    host: String,
+    prefix: String,
+}
+
+impl WebPaths {
+    fn new(boot: &Boot) -> WebPaths {
+        let external = boot.args.str("web.external-url");
+        let (scheme, rest) = external.split_once("://").unwrap_or(("http", external));
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let prefix = match boot.args.str("web.route-prefix") {
+            "" => path,
+            prefix => prefix,
+        };
+        let host = if host.is_empty() {
+            format!("{}:9090", hostname())
+        } else {
+            host.to_owned()
+        };
+        WebPaths {
+            scheme: scheme.to_owned(),
+            host,
+            prefix: prefix.trim_end_matches('/').to_owned(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `/api/v1/metadata` and `/api/v1/targets/metadata`: types, units and help texts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http_api::{ApiError, Envelope};
+use model::{Matcher, Metadata};
+use scrape::TargetSnapshot;
+use serde_json::{Value, json};
+
+use super::{Answer, Api, Call};
+
+/// A number parameter as these endpoints read it: absent or negative means no limit.
+fn limit(call: &Call, name: &str, error: &str) -> Result<usize, ApiError> {
+    match call.params.get(name) {
+        "" => Ok(usize::MAX),
+        text => {
+            let number: i64 = text.parse().map_err(|_| ApiError::bad_data(error))?;
+            Ok(usize::try_from(number).unwrap_or(usize::MAX))
+        }
+    }
+}
+
+/// What differs between two targets' ideas of one metric.
+type Entry = (&'static str, String, String);
+
+fn entry(metadata: Metadata) -> Entry {
+    (metadata.metric_type.as_str(), metadata.help, metadata.unit)
+}
+
+fn entry_json((kind, help, unit): &Entry) -> Value {
+    json!({ "type": kind, "help": help, "unit": unit })
+}
+
+fn active_targets(api: &Api) -> Vec<TargetSnapshot> {
+    let pools = api
+        .scrapes
+        .as_ref()
+        .map(|s| s.lock().targets())
+        .unwrap_or_default();
+    pools.into_iter().flat_map(|pool| pool.active).collect()
+}
+
+pub(super) fn handle(api: &Api, call: &Call) -> Answer {
+    let most = limit(call, "limit", "limit must be a number")?;
+    let most_per_metric = limit(
+        call,
+        "limit_per_metric",
+        "limit_per_metric must be a number",
+    )?;
+    let metric = call.params.get("metric");
+    let mut families: BTreeMap<String, BTreeSet<Entry>> = BTreeMap::new();
+    for target in active_targets(api) {
+        if metric.is_empty() {
+            for found in target.metadata.list() {
+                families
+                    .entry(found.metric)
+                    .or_default()
+                    .insert(entry(found.metadata));
+            }
+        } else if let Some(found) = target.metadata.get(metric) {
+            families
+                .entry(metric.to_owned())
+                .or_default()
+                .insert(entry(found));
+        }
+    }
+    let data: serde_json::Map<String, Value> = families
+        .into_iter()
+        .take(most)
+        .map(|(name, entries)| {
+            (
+                name,
+                entries
+                    .iter()
+                    .take(most_per_metric)
+                    .map(entry_json)
+                    .collect(),
+            )
+        })
+        .collect();
+    Ok(Envelope::data(&data))
+}
+
+pub(super) fn of_targets(api: &Api, call: &Call) -> Answer {
+    let most = limit(call, "limit", "limit must be a number")?;
+    let matchers: Vec<Matcher> = match call.params.get("match_target") {
+        "" => Vec::new(),
+        text => promql::parse::parse_metric_selector(text)
+            .map_err(|e| ApiError::bad_data(e.to_string()))?,
+    };
+    let metric = call.params.get("metric");
+    let mut found: Vec<Value> = Vec::new();
+    for target in active_targets(api) {
+        if !matchers.iter().all(|m| m.matches_labels(&target.labels)) {
+            continue;
+        }
+        let entries = if metric.is_empty() {
+            target.metadata.list()
+        } else {
+            let known = target.metadata.get(metric);
+            let metric = metric.to_owned();
+            known
+                .map(|metadata| scrape::MetadataEntry { metric, metadata })
+                .into_iter()
+                .collect()
+        };
+        for entry in entries.into_iter().take(most - found.len().min(most)) {
+            found.push(json!({
+                "target": target.labels,
+                "metric": entry.metric,
+                "type": entry.metadata.metric_type.as_str(),
+                "help": entry.metadata.help,
+                "unit": entry.metadata.unit,
+            }));
+        }
+    }
+    Ok(Envelope::data(&found))
+}

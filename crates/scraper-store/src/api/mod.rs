@@ -1,0 +1,351 @@
+//! HTTP API v1: one endpoint a file; here the state they share and the way from a request to an
+//! answer.
+//!
+//! Handlers are plain functions from [`Call`] to bytes and run on blocking threads; a client that
+//! goes away cancels its query.
+
+mod admin;
+mod exemplars;
+mod federate;
+mod label_values;
+mod labels;
+mod metadata;
+mod query;
+mod query_range;
+mod query_text;
+mod rules;
+mod series;
+pub mod status;
+mod targets;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use http_api::{ApiError, Envelope, ErrorType, Params};
+use model::{Annotations, Labels};
+use promql::{CancelToken, QueryError, QueryOptions};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use rules::RulesSource;
+
+/// The largest form body, as Go's `ParseForm` has it.
+const MAX_FORM_BYTES: usize = 10 << 20;
+
+/// What the endpoints need.
+pub struct Api {
+    pub engine: Arc<promql::Engine>,
+    pub db: Arc<tsdb::Db>,
+    /// Absent where nothing is scraped (tests of the API).
+    pub scrapes: Option<Arc<parking_lot::Mutex<scrape::Manager>>>,
+    /// What the pages show of the configuration in force.
+    pub config: Arc<ArcSwap<ConfigView>>,
+    /// Every flag and its value, as strings.
+    pub flags: BTreeMap<String, String>,
+    pub rules: Option<Arc<dyn RulesSource>>,
+    /// The current time in ms.
+    pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    pub lookback_delta_ms: i64,
+    pub timeout: std::time::Duration,
+    /// Permits of `--query.max-concurrency`.
+    pub queries: Arc<Semaphore>,
+    pub enable_admin: bool,
+    pub enable_remote_write: bool,
+    /// Names of the remote write messages that are accepted.
+    pub accepted_messages: Vec<String>,
+    pub receiver: Arc<remote::Receiver>,
+    /// Our own metrics.
+    pub metrics: telemetry::Registry,
+    /// How far the start has come.
+    pub replay: Arc<tsdb::db::Progress>,
+    pub cors_origin: golang::regexp::Regexp,
+    pub status: status::ServerStatus,
+}
+
+/// The configuration in force, as far as the API shows it.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigView {
+    /// YAML with defaults filled in and secrets hidden.
+    pub yaml: String,
+    pub external_labels: Labels,
+    pub loaded_at_ms: i64,
+    /// Whether the last attempt to load succeeded.
+    pub reload_success: bool,
+}
+
+/// A request, parsed.
+pub(crate) struct Call {
+    pub params: Params,
+    /// The variable part of the path, if the route has one.
+    pub path_argument: String,
+    pub cancel: CancelToken,
+}
+
+type Answer = Result<Vec<u8>, ApiError>;
+type Handler = fn(&Api, &Call) -> Answer;
+
+/// The routes below `/api/v1`.
+pub fn router(api: Arc<Api>) -> Router {
+    let both = |handler: Handler| -> MethodRouter<Arc<Api>> {
+        let run =
+            move |state: State<Arc<Api>>, request| run(state.0, String::new(), request, handler);
+        get(run).post(run)
+    };
+    let queries = |handler: Handler| -> MethodRouter<Arc<Api>> {
+        let run = move |state: State<Arc<Api>>, request| run_query(state.0, request, handler);
+        get(run).post(run)
+    };
+    let only_get = |handler: Handler| -> MethodRouter<Arc<Api>> {
+        get(move |state: State<Arc<Api>>, request| run(state.0, String::new(), request, handler))
+    };
+    let with_name = |handler: Handler| -> MethodRouter<Arc<Api>> {
+        get(
+            move |state: State<Arc<Api>>, Path(name): Path<String>, request| {
+                run(state.0, name, request, handler)
+            },
+        )
+    };
+    let admin = |handler: Handler| -> MethodRouter<Arc<Api>> {
+        let run =
+            move |state: State<Arc<Api>>, request| run(state.0, String::new(), request, handler);
+        post(run).put(run)
+    };
+    let routes = Router::new()
+        .route("/query", queries(query::handle))
+        .route("/query_range", queries(query_range::handle))
+        .route("/query_exemplars", both(exemplars::handle))
+        .route("/format_query", both(query_text::format))
+        .route("/parse_query", both(query_text::parse))
+        .route(
+            "/series",
+            both(series::handle).delete(series::not_implemented),
+        )
+        .route("/labels", both(labels::handle))
+        .route("/label/{name}/values", with_name(label_values::handle))
+        .route("/label//values", only_get(label_values::handle))
+        .route("/metadata", only_get(metadata::handle))
+        .route("/targets", only_get(targets::active_and_dropped))
+        .route("/targets/metadata", only_get(metadata::of_targets))
+        .route("/scrape_pools", only_get(targets::scrape_pools))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(rules::alertmanagers))
+        .route("/status/config", only_get(status::config))
+        .route("/status/flags", only_get(status::flags))
+        .route("/status/buildinfo", only_get(status::buildinfo))
+        .route("/status/runtimeinfo", only_get(status::runtimeinfo))
+        .route("/status/tsdb", only_get(status::tsdb))
+        .route("/status/walreplay", only_get(status::walreplay))
+        .route("/write", post(write::handle))
+        .route("/read", post(write::read))
+        .route("/otlp/v1/metrics", post(write::otlp))
+        .route("/admin/tsdb/delete_series", admin(admin::delete_series))
+        .route(
+            "/admin/tsdb/clean_tombstones",
+            admin(admin::clean_tombstones),
+        )
+        .route("/admin/tsdb/snapshot", admin(admin::snapshot))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), cors));
+    Router::new()
+        .nest("/api/v1", routes)
+        .route("/federate", get(federate::handle))
+        .with_state(api)
+}
+
+async fn method_not_allowed() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+/// Adds upstream's CORS headers to answers for origins that are allowed, and answers preflights.
+async fn cors(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let allowed = origin.filter(|o| o.to_str().is_ok_and(|o| api.cors_origin.is_match(o)));
+    let preflight = request.method() == Method::OPTIONS;
+    let mut response = if preflight {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    if let Some(origin) = allowed {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        for (name, value) in [
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "Accept, Authorization, Content-Type, Origin",
+            ),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+            (header::VARY, "Origin"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
+
+async fn run(api: Arc<Api>, path_argument: String, request: Request, handler: Handler) -> Response {
+    let params = match read_params(request).await {
+        Ok(params) => params,
+        Err(error) => return failed(&error),
+    };
+    let cancel = CancelToken::new();
+    let guard = CancelOnDrop(cancel.clone());
+    let call = Call {
+        params,
+        path_argument,
+        cancel,
+    };
+    let answer = tokio::task::spawn_blocking(move || handler(&api, &call)).await;
+    std::mem::forget(guard);
+    match answer {
+        Ok(Ok(body)) if body.is_empty() => StatusCode::NO_CONTENT.into_response(),
+        Ok(Ok(body)) => json(StatusCode::OK, body),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => failed(&ApiError::new(
+            ErrorType::Internal,
+            "the handler panicked; see the log",
+        )),
+    }
+}
+
+/// [`run`] in one of the places for queries.
+async fn run_query(api: Arc<Api>, request: Request, handler: Handler) -> Response {
+    match api.query_permit().await {
+        Ok(_permit) => run(Arc::clone(&api), String::new(), request, handler).await,
+        Err(error) => failed(&query_error(error)),
+    }
+}
+
+/// Cancels the query when the request's future is dropped: its client went away.
+pub(crate) struct CancelOnDrop(pub(crate) CancelToken);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// The parameters of a request: of a form body first, then of the query string.
+async fn read_params(request: Request) -> Result<Params, ApiError> {
+    let mut params = Params::default();
+    let (parts, body) = request.into_parts();
+    let content_type = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
+    let is_form = content_type.is_some_and(|t| {
+        t.split(';').next().is_some_and(|t| {
+            t.trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        })
+    });
+    if is_form && parts.method != Method::GET {
+        let bytes = axum::body::to_bytes(body, MAX_FORM_BYTES)
+            .await
+            .map_err(|e| ApiError::bad_data(format!("error parsing form values: {e}")))?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| ApiError::bad_data("error parsing form values: not UTF-8"))?;
+        params.add_encoded(text);
+    }
+    params.add_encoded(parts.uri.query().unwrap_or(""));
+    Ok(params)
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        Body::from(body),
+    )
+        .into_response()
+}
+
+pub(crate) fn failed(error: &ApiError) -> Response {
+    let status =
+        StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json(status, Envelope::error(error))
+}
+
+impl Api {
+    /// Waits for one of the places of `--query.max-concurrency`, at most as long as a query may
+    /// take.
+    ///
+    /// # Errors
+    /// [`QueryError::Timeout`].
+    pub(crate) async fn query_permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        let waiting = Arc::clone(&self.queries).acquire_owned();
+        match tokio::time::timeout(self.timeout, waiting).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(QueryError::Canceled("query queue")),
+            Err(_) => Err(QueryError::Timeout("query queue")),
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        (self.now)()
+    }
+
+    /// The options of a query: the client's timeout and lookback, bounded by ours.
+    fn query_options(&self, call: &Call) -> Result<QueryOptions, ApiError> {
+        let mut timeout = self.timeout;
+        if let text @ [_, ..] = call.params.get("timeout").as_bytes() {
+            let text = String::from_utf8_lossy(text);
+            let ms = http_api::parse_duration_ms(&text)
+                .map_err(|e| ApiError::parameter("timeout", e))?;
+            timeout = timeout.min(std::time::Duration::from_millis(ms.max(0) as u64));
+        }
+        let lookback_delta_ms = match call.params.get("lookback_delta") {
+            "" => None,
+            text => Some(http_api::parse_duration_ms(text).map_err(|e| {
+                ApiError::bad_data(format!("error parsing lookback delta duration: {e}"))
+            })?),
+        };
+        Ok(QueryOptions {
+            lookback_delta_ms,
+            cancel: call
+                .cancel
+                .with_deadline(std::time::Instant::now() + timeout),
+            ..QueryOptions::default()
+        })
+    }
+}
+
+/// The API's error for a failed query.
+fn query_error(error: QueryError) -> ApiError {
+    let kind = match error.error_type() {
+        "bad_data" => return ApiError::parameter("query", error),
+        "timeout" => ErrorType::Timeout,
+        "canceled" => ErrorType::Canceled,
+        "internal" => ErrorType::Internal,
+        _ => ErrorType::Execution,
+    };
+    ApiError::new(kind, error.to_string())
+}
+
+fn storage_error(error: storage::StorageError) -> ApiError {
+    match error {
+        storage::StorageError::Canceled => ApiError::new(ErrorType::Canceled, error.to_string()),
+        _ => ApiError::new(ErrorType::Execution, error.to_string()),
+    }
+}
+
+/// Adds the warning that a result was cut at the client's limit.
+fn truncated(annotations: &mut Annotations) {
+    annotations.add(
+        model::annotations::Level::Warning,
+        "results truncated due to limit",
+    );
+}

@@ -1,0 +1,117 @@
+//! `/api/v1/targets` and `/api/v1/scrape_pools`: what is scraped, and how it goes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http_api::Envelope;
+use model::Labels;
+use scrape::{Health, PoolSnapshot, TargetSnapshot};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Answer, Api, Call};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ActiveTarget {
+    discovered_labels: Labels,
+    labels: Labels,
+    scrape_pool: String,
+    scrape_url: String,
+    global_url: String,
+    last_error: String,
+    last_scrape: String,
+    last_scrape_duration: f64,
+    health: &'static str,
+    scrape_interval: String,
+    scrape_timeout: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DroppedTarget {
+    discovered_labels: Labels,
+    scrape_pool: String,
+}
+
+pub(super) fn active_and_dropped(api: &Api, call: &Call) -> Answer {
+    let pools = pools(api, call.params.get("scrapePool"));
+    let state = call.params.get("state").to_ascii_lowercase();
+    let show = |kind: &str| state.is_empty() || state == "any" || state == kind;
+    let mut active = Vec::new();
+    let mut dropped = Vec::new();
+    let mut counts = BTreeMap::new();
+    for pool in pools {
+        if show("active") {
+            active.extend(
+                pool.active
+                    .into_iter()
+                    .map(|target| active_target(api, target)),
+            );
+        }
+        if show("dropped") {
+            counts.insert(pool.name.clone(), pool.dropped_count);
+            dropped.extend(pool.dropped.into_iter().map(|target| DroppedTarget {
+                discovered_labels: target.discovered_labels,
+                scrape_pool: pool.name.clone(),
+            }));
+        }
+    }
+    let counts = show("dropped").then_some(counts);
+    Ok(Envelope::data(&json!({
+        "activeTargets": active,
+        "droppedTargets": dropped,
+        "droppedTargetCounts": counts,
+    })))
+}
+
+fn pools(api: &Api, name: &str) -> Vec<PoolSnapshot> {
+    let Some(scrapes) = &api.scrapes else {
+        return Vec::new();
+    };
+    let pools = scrapes.lock().targets().into_iter();
+    pools
+        .filter(|pool| name.is_empty() || pool.name == name)
+        .collect()
+}
+
+fn active_target(api: &Api, target: TargetSnapshot) -> ActiveTarget {
+    let status = &api.status;
+    let global_url = target.global_url(
+        &status.listen_port,
+        &status.external_scheme,
+        &status.external_host,
+    );
+    ActiveTarget {
+        global_url,
+        last_scrape: match target
+            .last_scrape
+            .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
+        {
+            Some(since) => super::status::rfc3339(since.as_millis() as i64),
+            None => "0001-01-01T00:00:00Z".to_owned(),
+        },
+        last_scrape_duration: target.last_scrape_duration.as_secs_f64(),
+        health: match target.health {
+            Health::Up => "up",
+            Health::Down => "down",
+            Health::Unknown => "unknown",
+        },
+        scrape_interval: printed(target.scrape_interval),
+        scrape_timeout: printed(target.scrape_timeout),
+        discovered_labels: target.discovered_labels,
+        labels: target.labels,
+        scrape_pool: target.scrape_pool,
+        scrape_url: target.scrape_url,
+        last_error: target.last_error,
+    }
+}
+
+fn printed(duration: Duration) -> String {
+    model::format_duration(duration)
+}
+
+pub(super) fn scrape_pools(api: &Api, _: &Call) -> Answer {
+    let names: Vec<String> = pools(api, "").into_iter().map(|pool| pool.name).collect();
+    Ok(Envelope::data(&json!({ "scrapePools": names })))
+}

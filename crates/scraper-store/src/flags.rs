@@ -1,0 +1,159 @@
+//! scraper-store's flags: Prometheus' names and defaults, and ours beside them.
+
+use service::Flag;
+
+/// The table; the kit adds `--log.*`, `--web.listen-address`, `--web.config.file` and the like.
+pub const FLAGS: &[Flag] = &[
+    Flag::string(
+        "config.file",
+        "prometheus.yml",
+        "Prometheus configuration file path.",
+    ),
+    Flag::bool(
+        "config.auto-reload",
+        false,
+        "Reload the configuration by itself when its files change.",
+    ),
+    Flag::duration(
+        "config.auto-reload-interval",
+        "30s",
+        "How often to look for changes of the configuration files.",
+    ),
+    Flag::duration(
+        "web.read-timeout",
+        "5m",
+        "Longest time to read a request, and an idle connection's life.",
+    ),
+    Flag::int(
+        "web.max-connections",
+        "512",
+        "Most connections at once, over all listeners.",
+    ),
+    Flag::string(
+        "web.external-url",
+        "",
+        "The URL under which the server is reachable from outside; its path prefixes every endpoint.",
+    ),
+    Flag::string(
+        "web.route-prefix",
+        "",
+        "Prefix of the internal routes; by default the path of --web.external-url.",
+    ),
+    Flag::bool(
+        "web.enable-lifecycle",
+        false,
+        "Enable stop and reload by HTTP request.",
+    ),
+    Flag::bool(
+        "web.enable-admin-api",
+        false,
+        "Enable the endpoints for administration.",
+    ),
+    Flag::bool(
+        "web.enable-remote-write-receiver",
+        false,
+        "Enable the endpoint that receives remote write requests.",
+    ),
+    Flag::string(
+        "web.remote-write-receiver.accepted-protobuf-messages",
+        "prometheus.WriteRequest",
+        "Remote write messages that are accepted.",
+    )
+    .repeatable(),
+    Flag::string(
+        "web.cors.origin",
+        ".*",
+        "Regular expression of the origins that browsers may ask from; anchored.",
+    ),
+    Flag::string("web.page-title", "Firewatch", "Title of the web pages."),
+    Flag::string("storage.tsdb.path", "data/", "Directory of the samples."),
+    Flag::duration(
+        "storage.tsdb.retention.time",
+        "0s",
+        "How long samples are kept. Without this flag and the next: 15d.",
+    ),
+    Flag::size(
+        "storage.tsdb.retention.size",
+        "0B",
+        "Most bytes that blocks may take; 0: no limit.",
+    ),
+    Flag::bool(
+        "storage.tsdb.no-lockfile",
+        false,
+        "Do not create a lock file in the data directory.",
+    ),
+    Flag::duration(
+        "storage.tsdb.min-block-duration",
+        "2h",
+        "Time range of a new block.",
+    )
+    .hidden(),
+    Flag::duration(
+        "storage.tsdb.max-block-duration",
+        "0s",
+        "Largest time range of a compacted block; 0: a tenth of the retention, at most 31d.",
+    )
+    .hidden(),
+    Flag::size(
+        "storage.tsdb.wal-segment-size",
+        "0B",
+        "Size of a log segment; 0: 128MiB.",
+    )
+    .hidden(),
+    Flag::bool(
+        "storage.tsdb.wal-compression",
+        true,
+        "Compress the write-ahead log.",
+    )
+    .hidden(),
+    Flag::one_of(
+        "storage.tsdb.wal-compression-type",
+        &["snappy", "zstd"],
+        "snappy",
+        "How the write-ahead log is compressed.",
+    )
+    .hidden(),
+    Flag::duration(
+        "query.lookback-delta",
+        "5m",
+        "How far back an instant looks for a sample.",
+    ),
+    Flag::duration("query.timeout", "2m", "Longest time of a query."),
+    Flag::int("query.max-concurrency", "20", "Most queries at once."),
+    Flag::int(
+        "query.max-samples",
+        "50000000",
+        "Most samples that one query may hold in memory.",
+    ),
+    Flag::size(
+        "query.max-memory",
+        "1GiB",
+        "Most memory that all queries together may hold; one that would exceed it fails alone.",
+    ),
+    Flag::string(
+        "enable-feature",
+        "",
+        "Features to turn on, separated by commas.",
+    )
+    .repeatable(),
+    Flag::string(
+        "rule-evaluator.grpc-address",
+        "",
+        "gRPC address of the rule-evaluator whose rules and alerts the API shows.",
+    ),
+    Flag::bool(
+        "auto-gomaxprocs",
+        true,
+        "Accepted for Prometheus' command lines; has no effect here.",
+    ),
+    Flag::bool(
+        "auto-gomemlimit",
+        true,
+        "Accepted for Prometheus' command lines; has no effect here.",
+    ),
+    Flag::float(
+        "auto-gomemlimit.ratio",
+        "0.9",
+        "Accepted for Prometheus' command lines; has no effect here.",
+    ),
+];

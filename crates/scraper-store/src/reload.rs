@@ -1,0 +1,137 @@
+//! Putting a configuration in force, as a whole or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use model::Labels;
+use parking_lot::Mutex;
+use prometheus_config::{Config, LoadOptions};
+use tsdb::db::Retention;
+
+use crate::api::{Api, ConfigView};
+
+/// What a reload changes.
+pub struct Reloader {
+    pub path: PathBuf,
+    pub api: Arc<Api>,
+    pub scrapes: Arc<Mutex<scrape::Manager>>,
+    pub external_labels: Arc<ArcSwap<Labels>>,
+    /// The retention that flags ask for; the file's wins.
+    pub flag_retention: Retention,
+}
+
+impl Reloader {
+    /// Reads the file and puts it in force; on error everything stays as it is.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn reload(&self) -> Result<(), String> {
+        let done = self.try_reload();
+        if done.is_err() {
+            let mut view = ConfigView::clone(&self.api.config.load());
+            view.reload_success = false;
+            self.api.config.store(Arc::new(view));
+        }
+        done
+    }
+
+    fn try_reload(&self) -> Result<(), String> {
+        let config =
+            Config::load(&self.path, &LoadOptions::default()).map_err(|e| e.to_string())?;
+        let unavailable = config.unavailable();
+        if !unavailable.is_empty() {
+            return Err(format!(
+                "{}: not available in this version of scraper-store: {}",
+                self.path.display(),
+                unavailable.join(", ")
+            ));
+        }
+        let yaml = config.to_yaml().map_err(|e| e.to_string())?;
+        self.scrapes.lock().apply(config.all_scrape_configs())?;
+        self.apply_storage(&config);
+        let external_labels = config.global.external_labels();
+        self.external_labels
+            .store(Arc::new(external_labels.clone()));
+        self.api.config.store(Arc::new(ConfigView {
+            yaml,
+            external_labels,
+            loaded_at_ms: (self.api.now)(),
+            reload_success: true,
+        }));
+        Ok(())
+    }
+
+    fn apply_storage(&self, config: &Config) {
+        let db = &self.api.db;
+        let tsdb = config.storage.tsdb.clone().unwrap_or_default();
+        db.set_out_of_order_window_ms(tsdb.out_of_order_time_window.as_ms());
+        if let Some(exemplars) = &config.storage.exemplars {
+            db.set_max_exemplars(exemplars.max_exemplars as usize);
+        }
+        let mut retention = self.flag_retention;
+        if let Some(section) = &tsdb.retention {
+            if section.time.as_ms() > 0 {
+                retention.duration_ms = section.time.as_ms();
+            }
+            if section.size.bytes() > 0 {
+                retention.max_bytes = section.size.bytes();
+            }
+            if section.percentage > 0.0 {
+                retention.max_percentage = section.percentage;
+            }
+        }
+        db.set_retention(retention);
+    }
+}
+
+/// The retention that flags ask for: 15 days where none does.
+pub fn flag_retention(time_ms: i64, max_bytes: u64) -> Retention {
+    let duration_ms = match (time_ms, max_bytes) {
+        (0, 0) => tsdb::db::DEFAULT_RETENTION_MS,
+        (time_ms, _) => time_ms,
+    };
+    Retention {
+        duration_ms,
+        max_bytes,
+        max_percentage: 0.0,
+    }
+}
+
+/// The retention as the runtime page shows it.
+pub fn printed_retention(retention: &Retention) -> String {
+    let mut parts = Vec::new();
+    if retention.duration_ms > 0 {
+        parts.push(model::duration::format_duration_ms(
+            retention.duration_ms as u64,
+        ));
+    }
+    if retention.max_bytes > 0 {
+        parts.push(yaml_config::Size::from_bytes(retention.max_bytes).to_string());
+    }
+    parts.join(" or ")
+}
+
+/// Looks at the configuration file now and then, and reloads when its text has changed.
+///
+/// # Errors
+/// None; the signature is that of background tasks.
+pub async fn watch(
+    boot: service::Boot,
+    path: PathBuf,
+    interval: std::time::Duration,
+) -> Result<(), service::Error> {
+    let mut last = tokio::fs::read(&path).await.ok();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = boot.shutdown.requested() => return Ok(()),
+        }
+        let now = tokio::fs::read(&path).await.ok();
+        if now.is_some() && now != last {
+            last = now;
+            // The outcome is logged and counted by the kit.
+            let _ = boot.reload().await;
+        }
+    }
+}
