@@ -1,4 +1,5 @@
 //! The client against real servers and proxies.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
