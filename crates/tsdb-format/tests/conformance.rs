@@ -1,7 +1,8 @@
 //! `conformance/tsdb/chunks.json` and `wal-records.json`: bytes that Prometheus wrote, decoded to
-//! the samples they were made of and encoded to the same bytes.
+//! the samples they were made of and encoded to the same bytes; and the indexes of its databases,
+//! read and written anew to the same bytes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use conformance::Case;
@@ -10,6 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tsdb_format::chunk::histogram::{self, Appended, Chunk, FloatHistogramChunk, HistogramChunk};
 use tsdb_format::chunk::{self, Encoding, xor::XorChunk, xor2::Xor2Chunk};
+use tsdb_format::index::postings::SortedList as _;
+use tsdb_format::index::{IndexReader, IndexWriter, SeriesEntry, WriteError};
 use tsdb_format::wal::record::{self, RefExemplar, RefMmapMarker, RefSample, RefSeries};
 
 fn main() -> ExitCode {
@@ -24,8 +27,59 @@ fn main() -> ExitCode {
             let name = format!("wal-records.json/{}", case.name);
             cases.push(Case::new(name, move || check_record(&case)));
         }
+        for index in indexes(&dir.join("databases")) {
+            let block = index.parent().and_then(Path::file_name).expect("a block");
+            let name = format!("index/{}", block.to_string_lossy());
+            cases.push(Case::new(name, move || check_index(&index)));
+        }
         cases
     })
+}
+
+/// The indexes of version 2 among the databases.
+fn indexes(dir: &Path) -> Vec<PathBuf> {
+    let list = |dir: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    let blocks = list(dir).into_iter().flat_map(|database| list(&database));
+    let indexes = blocks.map(|block| block.join("index"));
+    indexes.filter(|index| index.is_file()).collect()
+}
+
+/// Reads everything out of an index, writes it anew, and wants the same bytes.
+fn check_index(path: &Path) -> Result<(), String> {
+    let data = std::fs::read(path).expect("the set is readable");
+    let index = IndexReader::open(&data[..]).map_err(|e| e.to_string())?;
+    let symbols: Result<Vec<&str>, _> = index.symbols().collect();
+    let mut out = Vec::new();
+    let mut writer = IndexWriter::new(symbols.map_err(|e| e.to_string())?, &mut out)
+        .map_err(|e| e.to_string())?;
+    let all = index.all_postings().map_err(|e| e.to_string())?;
+    let mut entry = SeriesEntry::default();
+    for i in 0..all.len() {
+        index
+            .series(all.get(i), &mut entry)
+            .map_err(|e| e.to_string())?;
+        let labels = index.labels(&entry).map_err(|e| e.to_string())?;
+        writer
+            .add_series(&labels, &entry.chunks, &mut out)
+            .map_err(|e| e.to_string())?;
+    }
+    writer
+        .finish::<WriteError>(&mut out, |_| Ok(()))
+        .map_err(|e| e.to_string())?;
+    match (0..out.len().max(data.len())).find(|i| out.get(*i) != data.get(*i)) {
+        None => Ok(()),
+        Some(i) => Err(format!(
+            "differs at {i}: {:?}, not {:?} (of {} bytes)",
+            out.get(i),
+            data.get(i),
+            data.len()
+        )),
+    }
 }
 
 fn load<T: for<'de> Deserialize<'de>>(dir: &Path, name: &str) -> Vec<T> {

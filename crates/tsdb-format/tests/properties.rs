@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use tsdb_format::chunk::histogram::{self, Appended, Chunk, Counts, FloatCodec, IntCodec};
 use tsdb_format::chunk::xor2::Xor2Chunk;
 use tsdb_format::chunk::{self, Encoding, HistogramChunk, XorChunk};
-use tsdb_format::index::{IndexReader, SeriesEntry};
+use tsdb_format::index::postings::SortedList as _;
+use tsdb_format::index::{ChunkMeta, IndexReader, IndexWriter, SeriesEntry, WriteError};
 use tsdb_format::tombstones::Tombstones;
 use tsdb_format::wal::page::{Compression, Compressor, PageWriter, SegmentReader};
 use tsdb_format::wal::record::{self, RefSample};
@@ -251,6 +252,59 @@ proptest! {
     }
 
     #[test]
+    fn indexes_give_back_what_was_written(series in series()) {
+        let data = index_of(&series);
+        let index = IndexReader::open(&data[..]).unwrap();
+        let all = index.all_postings().unwrap();
+        prop_assert_eq!(all.len(), series.len());
+        let mut entry = SeriesEntry::default();
+        for (i, (labels, chunks)) in series.iter().enumerate() {
+            index.series(all.get(i), &mut entry).unwrap();
+            prop_assert_eq!(&index.labels(&entry).unwrap(), labels);
+            prop_assert_eq!(&entry.chunks, chunks);
+            for (name, value) in labels {
+                let list = index.postings(name, value).unwrap();
+                let want: Vec<_> = (0..all.len())
+                    .filter(|j| series[*j].0.get(name) == value)
+                    .map(|j| all.get(j))
+                    .collect();
+                prop_assert_eq!(list.to_vec(), want);
+            }
+            prop_assert_eq!(index.postings("n", "not there").unwrap().len(), 0);
+        }
+    }
+
+    #[test]
+    fn damaged_indexes_with_good_checksums_are_refused_or_read(
+        series in series(),
+        damage in vec((0..4usize, any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut data = index_of(&series);
+        let toc = *IndexReader::open(&data[..]).unwrap().toc();
+        for (which, place, byte) in damage {
+            let at = [toc.symbols, toc.postings.next_multiple_of(4), toc.postings_table, 0][which];
+            if at == 0 {
+                // The table of contents: any place, good sum.
+                let start = data.len() - 52;
+                data[start + place.index(48)] = byte;
+                let crc = tsdb_format::bytes::crc32(&data[start..start + 48]);
+                data[start + 48..].copy_from_slice(&crc.to_be_bytes());
+                continue;
+            }
+            let at = at as usize;
+            let len = u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) as usize;
+            let content = at + 4..at + 4 + len;
+            data[content.start + place.index(len)] = byte;
+            let crc = tsdb_format::bytes::crc32(&data[content.clone()]);
+            data[content.end..content.end + 4].copy_from_slice(&crc.to_be_bytes());
+        }
+        read_whole_index(&data);
+        // As version 1 the same bytes mean something else.
+        data[4] = 1;
+        read_whole_index(&data);
+    }
+
+    #[test]
     fn damaged_chunks_are_refused_or_read(
         samples in float_samples(),
         histograms in vec(histogram_sample(), 1..10),
@@ -274,6 +328,72 @@ proptest! {
             all_decoders(&data);
         }
     }
+}
+
+prop_compose! {
+    fn series()(
+        sets in proptest::collection::btree_map(
+            proptest::collection::btree_map("[a-c]|n", "[a-z]{1,4}", 1..4),
+            vec((0..100i64, 0..100i64), 0..4),
+            1..40,
+        )
+    ) -> Vec<(Labels, Vec<ChunkMeta>)> {
+        let mut series: Vec<_> = sets.into_iter().map(|(pairs, times)| {
+            (Labels::from_pairs(pairs), times)
+        }).collect();
+        series.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut reference = 8;
+        series.into_iter().map(|(labels, times)| {
+            let mut t = -50;
+            let chunks = times.into_iter().map(|(gap, span)| {
+                let min_ms = t + 1 + gap;
+                t = min_ms + span;
+                reference += 17;
+                ChunkMeta { reference, min_ms, max_ms: t }
+            });
+            (labels, chunks.collect())
+        }).collect()
+    }
+}
+
+fn index_of(series: &[(Labels, Vec<ChunkMeta>)]) -> Vec<u8> {
+    let symbols: std::collections::BTreeSet<&str> = series
+        .iter()
+        .flat_map(|(labels, _)| labels.iter().flat_map(|(n, v)| [n, v]))
+        .collect();
+    let mut out = Vec::new();
+    let mut writer = IndexWriter::new(symbols, &mut out).unwrap();
+    for (labels, chunks) in series {
+        writer.add_series(labels, chunks, &mut out).unwrap();
+    }
+    writer.finish::<WriteError>(&mut out, |_| Ok(())).unwrap();
+    out
+}
+
+/// Nothing of this may panic, nor take long.
+fn read_whole_index(data: &[u8]) {
+    let Ok(index) = IndexReader::open(data) else {
+        return;
+    };
+    let mut entry = SeriesEntry::default();
+    let all = index.all_postings().map(|all| all.to_vec());
+    for reference in all.unwrap_or_default() {
+        if index.series(reference, &mut entry).is_ok() {
+            let _ = index.labels(&entry);
+        }
+    }
+    let names: Vec<String> = index.label_names().map(str::to_owned).collect();
+    for name in names {
+        let mut places = Vec::new();
+        let _ = index.values_from(&name, "b", |_, place| {
+            places.push(place);
+            true
+        });
+        for place in places {
+            let _ = index.postings_at(place).map(|list| list.to_vec());
+        }
+    }
+    let _ = index.symbols().count();
 }
 
 /// Nothing of this may panic.

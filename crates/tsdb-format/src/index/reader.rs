@@ -7,8 +7,8 @@ use super::series::{self, SeriesEntry};
 use super::symbols::Symbols;
 use super::table::Table;
 use super::toc::Toc;
-use super::{SERIES_ALIGN, WHAT, version};
-use crate::error::{FormatError, Result};
+use super::{SERIES_ALIGN, version};
+use crate::error::Result;
 
 /// An opened index over bytes that it owns or borrows: a memory map, a vector, a slice.
 #[derive(Debug)]
@@ -236,46 +236,5 @@ impl<D: AsRef<[u8]>> IndexReader<D> {
             }
         }
         Ok(None)
-    }
-
-    /// Walks through the series section entry by entry, whatever the postings say: for repairs.
-    /// Yields the reference (of version 2) of each entry.
-    ///
-    /// # Errors
-    /// Damage.
-    pub fn scan_series(&self, mut take: impl FnMut(u32, &SeriesEntry)) -> Result<()> {
-        let bytes = self.bytes();
-        let mut at = self.toc.series;
-        let end = [
-            self.toc.label_indices,
-            self.toc.postings,
-            self.toc.postings_table,
-        ]
-        .into_iter()
-        .find(|place| *place > 0)
-        .unwrap_or(bytes.len() as u64);
-        let mut entry = SeriesEntry::default();
-        while at < end {
-            match bytes.get(at as usize) {
-                None => break,
-                // Padding: no entry is empty.
-                Some(0) => at += 1,
-                Some(_) => {
-                    series::decode(bytes, at, &mut entry, true)?;
-                    let reference = match self.version {
-                        1 => u32::try_from(at),
-                        _ => u32::try_from(at / SERIES_ALIGN),
-                    };
-                    let reference = reference.map_err(|_| {
-                        FormatError::invalid(WHAT, at, "series beyond the last reference")
-                    })?;
-                    take(reference, &entry);
-                    let mut reader = crate::bytes::Reader::at(WHAT, &bytes[at as usize..], at);
-                    let len = reader.uvarint()?;
-                    at = reader.offset() + len + 4;
-                }
-            }
-        }
-        Ok(())
     }
 }

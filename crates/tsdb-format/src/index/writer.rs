@@ -183,13 +183,14 @@ impl IndexWriter {
         out: &mut Vec<u8>,
         mut drain: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
+        // As upstream: where the padding before the postings starts.
         self.toc.label_indices = self.position;
+        self.toc.postings = self.position;
         let misaligned = (self.position % 4) as usize;
         if misaligned > 0 {
             out.resize(out.len() + 4 - misaligned, 0);
             self.position += 4 - misaligned as u64;
         }
-        self.toc.postings = self.position;
         let mut table = vec![0; 8];
         let all: Vec<u32> = self.series.iter().map(|series| series.0).collect();
         self.put_postings("", "", &all, &mut table, out)?;
