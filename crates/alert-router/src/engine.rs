@@ -222,6 +222,7 @@ impl Engine {
         let integrations = live.receivers.values().map(Vec::len).sum::<usize>();
         metrics.integrations.set(integrations as f64);
         metrics.receivers.set(live.receivers.len() as f64);
+        metrics.config_hash.set(live.config.hash);
         metrics.expect(live.receivers.iter().flat_map(|(receiver, integrations)| {
             integrations
                 .iter()

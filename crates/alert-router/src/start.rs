@@ -74,6 +74,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         features.mode,
         usize::try_from(concurrency).unwrap_or(0),
         args.duration("web.timeout"),
+        args.bool("log.silences"),
     );
     let options = HttpOptions {
         prefix: route_prefix(&args, &external_url),
@@ -117,6 +118,9 @@ impl Features {
                     return Err(Error::new(
                         "the event recorder is not available in this version",
                     ));
+                }
+                "alert-names-in-metrics" | "group-key-in-metrics" => {
+                    tracing::warn!(feature = name, "the feature has no effect in this version");
                 }
                 name if FEATURES.contains(&name) => {}
                 name => {

@@ -24,7 +24,11 @@ pub fn problem(status: StatusCode, code: u16, message: &str) -> Response {
         code: u16,
         message: &'a str,
     }
-    with_status(status, &Problem { code, message })
+    // Go's generated code ends these, unlike the handlers' own answers, without a line feed.
+    match serde_json::to_vec(&Problem { code, message }) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
 }
 
 fn with_status<T: Serialize>(status: StatusCode, value: &T) -> Response {

@@ -35,13 +35,21 @@ pub struct Api {
     pub get_concurrency: usize,
     /// `--web.timeout`; zero is no bound.
     pub timeout: Duration,
+    /// `--log.silences`.
+    pub log_silences: bool,
     in_flight: Arc<AtomicUsize>,
 }
 
 impl Api {
     /// The shared part of the handlers. A `get_concurrency` of 0 stands for the number of
     /// processors, but at least 8, as upstream has it.
-    pub fn new(engine: Engine, mode: Mode, get_concurrency: usize, timeout: Duration) -> Api {
+    pub fn new(
+        engine: Engine,
+        mode: Mode,
+        get_concurrency: usize,
+        timeout: Duration,
+        log_silences: bool,
+    ) -> Api {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Api {
             started: engine.now(),
@@ -53,6 +61,7 @@ impl Api {
                 get_concurrency
             },
             timeout,
+            log_silences,
             in_flight: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -76,6 +85,7 @@ impl Api {
             ]));
         Router::new()
             .nest("/api/v2", v2)
+            .route("/api/v2/", any(not_found))
             .route("/api/v1", any(gone))
             .route("/api/v1/{*path}", any(gone))
             .layer(middleware::from_fn_with_state(self.clone(), limit))
@@ -90,7 +100,6 @@ async fn no_store(mut response: Response) -> Response {
 }
 
 async fn not_found(uri: axum::extract::OriginalUri) -> Response {
-    let Uri { .. } = uri.0;
     let message = format!("path {} was not found", uri.0.path());
     answer::problem(StatusCode::NOT_FOUND, 404, &message)
 }

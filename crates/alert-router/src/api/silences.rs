@@ -14,7 +14,7 @@ use serde_json::json;
 use super::answer::{optional_time, serialize_time};
 use super::filter::{Query, passes};
 use super::{Api, answer};
-use crate::matcher::Matcher;
+use crate::matcher::{self, Matcher};
 use crate::silence::{self, Silence, State as SilenceState};
 
 #[derive(Serialize, Deserialize)]
@@ -171,6 +171,7 @@ pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> R
         }
         Err(e) => return answer::refusal(StatusCode::BAD_REQUEST, &e.to_string()),
     };
+    log(&api, &id, "silence set");
     match api.engine.durable(commit).await {
         Ok(()) => answer::json(&json!({"silenceID": id})),
         Err(error) => answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),
@@ -227,6 +228,22 @@ fn read(body: PostableSilence, api: &Api) -> Result<Silence, Response> {
         comment,
         annotations: Labels::from_pairs(body.annotations.unwrap_or_default()),
     })
+}
+
+/// `--log.silences`.
+fn log(api: &Api, id: &str, what: &str) {
+    if !api.log_silences {
+        return;
+    }
+    if let Some(silence) = api.engine.with(|router| router.silences().get(id).cloned()) {
+        let sets = silence.matcher_sets.iter();
+        let matchers: Vec<String> = sets.map(|set| matcher::list_to_string(set)).collect();
+        tracing::info!(
+            component = "silences", id, matchers = matchers.join(" or "),
+            created_by = %silence.created_by, comment = %silence.comment,
+            starts_at = %silence.starts_at, ends_at = %silence.ends_at, "{what}"
+        );
+    }
 }
 
 /// A random UUID, version 4.
@@ -293,6 +310,7 @@ pub async fn delete(State(api): State<Api>, Path(id): Path<String>) -> Response 
     if result.is_err() {
         return StatusCode::NOT_FOUND.into_response();
     }
+    log(&api, &id, "silence expired");
     match api.engine.durable(commit).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, &error),

@@ -159,6 +159,8 @@ pub struct Config {
     pub time_intervals: HashMap<String, Vec<TimeInterval>>,
     /// Patterns of template files, against the directory of the configuration.
     pub templates: Vec<PathBuf>,
+    /// A hash of the text, as upstream's metric has it.
+    pub hash: f64,
 }
 
 impl Config {
@@ -178,7 +180,11 @@ impl Config {
         let Some(file) = file else {
             return Err(Error::new("no route provided in config"));
         };
-        Config::resolve(file, mode, directory)
+        let config = Config::resolve(file, mode, directory)?;
+        Ok(Config {
+            hash: hash(text),
+            ..config
+        })
     }
 
     fn resolve(mut file: File, mode: Mode, directory: &Path) -> Result<Config, Error> {
@@ -260,6 +266,7 @@ impl Config {
             inhibit_rules,
             time_intervals,
             templates,
+            hash: 0.0,
         })
     }
 
@@ -268,6 +275,15 @@ impl Config {
         yaml_config::to_string(&self.file)
             .unwrap_or_else(|e| format!("<error creating config string: {e}>"))
     }
+}
+
+/// The first six bytes of the MD5 of the text as a number (upstream's `md5HashAsMetricValue`).
+fn hash(text: &str) -> f64 {
+    use md5::{Digest, Md5};
+    let digest = Md5::digest(text.as_bytes());
+    let mut bytes = [0u8; 8];
+    bytes[..6].copy_from_slice(&digest[..6]);
+    u64::from_le_bytes(bytes) as f64
 }
 
 fn check_root(route: &RouteConfig) -> Result<(), Error> {
