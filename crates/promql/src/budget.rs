@@ -4,21 +4,40 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::query_error::QueryError;
 
+/// Without a limit in bytes a query may hold this much for each sample that it is allowed. Columns
+/// have a place at every step, also where there is no sample: a limit of samples alone would not
+/// keep them small.
+const BYTES_A_SAMPLE: u64 = 32;
+/// But this much in any case.
+const LEAST_BYTES: u64 = 64 << 20;
+
 /// What one query holds, counted against its own limit and that of all queries.
 pub(crate) struct QueryBytes<'q> {
     used: AtomicU64,
-    /// 0 for no limit.
     limit: u64,
+    /// The limit follows from that of samples.
+    derived: bool,
     total: &'q AtomicU64,
     /// 0 for no limit.
     total_limit: u64,
 }
 
 impl<'q> QueryBytes<'q> {
-    pub(crate) fn new(limit: u64, total: &'q AtomicU64, total_limit: u64) -> QueryBytes<'q> {
+    /// `limit` and `total_limit` in bytes, 0 for none of its own.
+    pub(crate) fn new(
+        limit: u64,
+        max_samples: u64,
+        total: &'q AtomicU64,
+        total_limit: u64,
+    ) -> QueryBytes<'q> {
         QueryBytes {
             used: AtomicU64::new(0),
-            limit,
+            limit: if limit > 0 {
+                limit
+            } else {
+                max_samples.saturating_mul(BYTES_A_SAMPLE).max(LEAST_BYTES)
+            },
+            derived: limit == 0,
             total,
             total_limit,
         }
@@ -27,7 +46,8 @@ impl<'q> QueryBytes<'q> {
     /// Takes bytes until the charge is dropped; `what` names the selector or operator for the error.
     ///
     /// # Errors
-    /// [`QueryError::TooManyBytes`]; nothing is taken then.
+    /// [`QueryError::TooManyBytes`], or [`QueryError::TooManySamples`] where only those are limited;
+    /// nothing is taken then.
     pub(crate) fn take<'a>(
         &'a self,
         bytes: u64,
@@ -40,15 +60,17 @@ impl<'q> QueryBytes<'q> {
             used: &self.used,
             total: self.total,
         };
-        let over = |limit: u64, used: u64| limit > 0 && used > limit;
-        if over(self.limit, used) {
+        if used > self.limit && self.derived {
+            return Err(QueryError::TooManySamples);
+        }
+        if used > self.limit {
             return Err(QueryError::TooManyBytes {
                 limit_bytes: self.limit,
                 scope: "this query",
                 selector: what(),
             });
         }
-        if over(self.total_limit, total) {
+        if self.total_limit > 0 && total > self.total_limit {
             return Err(QueryError::TooManyBytes {
                 limit_bytes: self.total_limit,
                 scope: "all queries together",
@@ -80,8 +102,8 @@ mod tests {
     #[test]
     fn limits_and_gives_back() {
         let total = AtomicU64::new(0);
-        let a = QueryBytes::new(100, &total, 150);
-        let b = QueryBytes::new(100, &total, 150);
+        let a = QueryBytes::new(100, 10, &total, 150);
+        let b = QueryBytes::new(100, 10, &total, 150);
         let charge = a.take(80, String::new).unwrap();
         assert!(matches!(
             a.take(30, || "x".to_owned()),
@@ -100,5 +122,11 @@ mod tests {
         drop(charge);
         assert_eq!(total.load(Ordering::Relaxed), 0);
         assert!(a.take(30, String::new).is_ok());
+        let unlimited = QueryBytes::new(0, 10, &total, 0);
+        assert!(unlimited.take(LEAST_BYTES, String::new).is_ok());
+        assert!(matches!(
+            unlimited.take(LEAST_BYTES + 1, String::new),
+            Err(QueryError::TooManySamples)
+        ));
     }
 }

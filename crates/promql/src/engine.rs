@@ -40,7 +40,8 @@ pub struct EngineOptions {
     pub type_and_unit_labels: bool,
     /// Start timestamps stored with samples tell counter resets apart (`use-start-timestamps`).
     pub use_start_timestamps: bool,
-    /// Memory that one query may take, in bytes; zero for no limit.
+    /// Memory that one query may take for intermediate results, in bytes; zero for 32 bytes each of
+    /// `max_samples`, then with the error for too many samples.
     pub max_query_bytes: u64,
     /// Memory that all running queries may take together, in bytes; zero for no limit.
     pub total_bytes: u64,
@@ -293,6 +294,7 @@ impl Engine {
             pool: self.pool.as_deref(),
             bytes: QueryBytes::new(
                 self.options.max_query_bytes,
+                self.options.max_samples,
                 &self.bytes,
                 self.options.total_bytes,
             ),
@@ -303,6 +305,7 @@ impl Engine {
         };
         let looked = exec::Looked::default();
         let grid = grid(times);
+        grid.check(self.options.max_samples)?;
         let scope = exec::Scope {
             grid,
             path: Vec::new(),

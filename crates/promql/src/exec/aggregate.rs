@@ -58,7 +58,13 @@ pub(crate) fn eval<'q>(
             .map(|_| State::new(aggregate.op, scope.grid.len))
             .collect(),
     };
-    let bytes = (groups.labels.len() * scope.grid.len * 24) as u64;
+    // Quantiles need all values, everything else a few numbers a group.
+    let rows = if aggregate.op == AggregateOp::Quantile {
+        vect.metas.len() + groups.labels.len() * 4
+    } else {
+        groups.labels.len() * 3
+    };
+    let bytes = (rows * scope.grid.len * 8) as u64;
     let _charge = query
         .bytes
         .take(bytes, || format!("the groups of {}", aggregate.op))?;

@@ -6,7 +6,7 @@ use storage::Columns;
 
 use super::columns::{Column, Meta, Sample, is_absent, is_metadata_label};
 use super::usage::Usage;
-use super::vect::{Clash, Vect, merge_same};
+use super::vect::{Clash, Held, Vect, merge_same};
 use super::window::{Ranges, ranges};
 use super::{Grid, Out, PHASE, Query, Scope, eval, same_labelset, subquery};
 use crate::ast::{Expr, ValueType};
@@ -84,7 +84,12 @@ pub(crate) fn range<'q>(
 type Series = Vec<(Meta, Column)>;
 
 fn finished<'q>(query: &'q Query<'q>, vect: Vect<'q>) -> Result<(Series, Usage), QueryError> {
-    let (metas, columns, usage) = vect.materialize(query)?;
+    let Held {
+        metas,
+        columns,
+        usage,
+        charge: _charge,
+    } = vect.materialize(query)?;
     Ok((cleaned(query, metas, columns)?, usage))
 }
 

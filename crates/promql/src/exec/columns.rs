@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use model::{FloatHistogram, Labels, STALE_NAN, is_stale};
 
+use crate::query_error::QueryError;
+
 /// What stands in a float column where there is no float. Selectors leave stale markers out and no
 /// computation yields one, so that it cannot be taken for a value.
 pub(crate) const ABSENT: f64 = STALE_NAN;
@@ -28,6 +30,19 @@ impl Grid {
     #[inline]
     pub(crate) fn at(&self, i: usize) -> i64 {
         self.start + self.step * i as i64
+    }
+
+    /// Refuses more steps than samples are allowed, as a scalar has one at every step; but not a
+    /// number of steps that any memory holds.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManySamples`].
+    pub(crate) fn check(&self, max_samples: u64) -> Result<(), QueryError> {
+        const ALWAYS_ALLOWED: u64 = 1 << 20;
+        if self.len as u64 > max_samples.max(ALWAYS_ALLOWED) {
+            return Err(QueryError::TooManySamples);
+        }
+        Ok(())
     }
 
     /// All times.

@@ -8,10 +8,11 @@ use model::{FloatHistogram, Labels, LabelsBuilder};
 use super::columns::{Column, Meta, Sample};
 use super::labels::string_arg;
 use super::usage::Usage;
-use super::vect::{Clash, Vect};
+use super::vect::{Clash, Held, Vect};
 use super::{Query, Scope, eval_scalar, eval_vector};
 use crate::annotate::{Monotonicity, Note};
 use crate::ast::{Call, Expr, PosRange};
+use crate::budget::Charge;
 use crate::functions::quantile::{
     ClassicBucket, NanObservations, bucket_fraction, bucket_quantile, histogram_fraction,
     histogram_quantile,
@@ -48,20 +49,25 @@ struct Group {
 }
 
 /// The input, grouped into histograms.
-struct Histograms {
+struct Histograms<'q> {
     groups: Vec<Group>,
     columns: Vec<Column>,
-    /// Series whose `le` is no number, where they have floats.
     input: Usage,
     len: usize,
+    _charge: Option<Charge<'q>>,
 }
 
 fn collect<'q>(
     query: &'q Query<'q>,
     arg: &'q Expr,
     scope: &Scope<'q>,
-) -> Result<Histograms, QueryError> {
-    let (metas, columns, input) = eval_vector(query, arg, scope)?.materialize(query)?;
+) -> Result<Histograms<'q>, QueryError> {
+    let Held {
+        metas,
+        columns,
+        usage: input,
+        charge,
+    } = eval_vector(query, arg, scope)?.materialize(query)?;
     let named = |labels: &Labels| {
         if query.options.delayed_name_removal {
             labels.metric_name().to_owned()
@@ -140,6 +146,7 @@ fn collect<'q>(
         columns,
         input,
         len: scope.grid.len,
+        _charge: charge,
     })
 }
 
@@ -149,7 +156,7 @@ enum AtStep<'a> {
     Native(&'a FloatHistogram),
 }
 
-impl Histograms {
+impl<'q> Histograms<'q> {
     /// The column of a value of each group's histogram.
     fn column(&self, group: &Group, mut value: impl FnMut(usize, AtStep<'_>) -> f64) -> Column {
         let mut out = Column::absent(self.len);
@@ -175,7 +182,7 @@ impl Histograms {
         out
     }
 
-    fn finish<'q>(
+    fn finish(
         self,
         query: &'q Query<'q>,
         series: Vec<(Meta, Column)>,
@@ -199,7 +206,7 @@ fn warn_quantiles(query: &Query<'_>, quantiles: &[f64], pos: PosRange) {
 /// The quantile of a group at every step.
 fn quantile_column(
     query: &Query<'_>,
-    histograms: &Histograms,
+    histograms: &Histograms<'_>,
     group: &Group,
     quantiles: &[f64],
     vector_pos: PosRange,
@@ -338,9 +345,9 @@ pub(crate) fn quantiles<'q>(
 /// A float as OpenMetrics writes it in labels: never without a point or exponent.
 fn open_metrics_float(v: f64) -> String {
     match v {
-        v if v == 1.0 => "1.0".to_owned(),
-        v if v == 0.0 => "0.0".to_owned(),
-        v if v == -1.0 => "-1.0".to_owned(),
+        1.0 => "1.0".to_owned(),
+        0.0 => "0.0".to_owned(),
+        -1.0 => "-1.0".to_owned(),
         v if v.is_nan() => "NaN".to_owned(),
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),

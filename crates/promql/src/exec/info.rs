@@ -9,7 +9,7 @@ use super::samples::{Stored, with_scratch};
 use super::select::{self, Span};
 use super::selector::{References, Wanted, look_back};
 use super::usage::Usage;
-use super::vect::{Clash, Vect, merge_same};
+use super::vect::{Clash, Held, Vect, merge_same};
 use super::{Query, Scope, eval_vector, failed};
 use crate::ast::{Call, Expr};
 use crate::query_error::QueryError;
@@ -24,7 +24,12 @@ pub(crate) fn eval<'q>(
     call: &'q Call,
     scope: &Scope<'q>,
 ) -> Result<Vect<'q>, QueryError> {
-    let (metas, columns, input) = eval_vector(query, &call.args[0], scope)?.materialize(query)?;
+    let Held {
+        metas,
+        columns,
+        usage: input,
+        charge: _charge,
+    } = eval_vector(query, &call.args[0], scope)?.materialize(query)?;
     let mut name_matchers: Vec<Matcher> = Vec::new();
     let mut data_matchers: Vec<Matcher> = Vec::new();
     if let Some(Expr::Vector(selector)) = call.args.get(1).map(Expr::unwrapped) {
@@ -133,14 +138,14 @@ fn fetch<'q>(
         skip_buckets: false,
         start_times: false,
     };
-    for i in 0..metas.len() {
+    for (i, meta) in metas.iter().enumerate() {
         let mut column = Column::absent(len);
         with_scratch(|samples| {
             stored.decode(i, samples)?;
             if !samples.histograms.is_empty() {
                 return failed(format!(
                     "this should be an info metric, with float samples: {}",
-                    metas[i].labels
+                    meta.labels
                 ));
             }
             look_back(

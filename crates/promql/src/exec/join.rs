@@ -29,18 +29,18 @@ pub(crate) fn eval<'q>(
             &default_matching
         }
     };
-    let (left_metas, left_columns, left_usage) = lhs.materialize(query)?;
-    let (right_metas, right_columns, right_usage) = rhs.materialize(query)?;
+    let lhs = lhs.materialize(query)?;
+    let rhs = rhs.materialize(query)?;
     let swapped = matching.card == Cardinality::OneToMany;
     let left = Side {
-        metas: &left_metas,
-        columns: &left_columns,
-        counts: &left_usage.counts,
+        metas: &lhs.metas,
+        columns: &lhs.columns,
+        counts: &lhs.usage.counts,
     };
     let right = Side {
-        metas: &right_metas,
-        columns: &right_columns,
-        counts: &right_usage.counts,
+        metas: &rhs.metas,
+        columns: &rhs.columns,
+        counts: &rhs.usage.counts,
     };
     let (many, one) = if swapped {
         (right, left)
@@ -58,7 +58,7 @@ pub(crate) fn eval<'q>(
         // As upstream: with `group_right` the sides are swapped, but not the values.
         fill_many: matching.fill_left,
         fill_one: matching.fill_right,
-        len: left_usage.counts.len(),
+        len: lhs.usage.counts.len(),
     };
     let (metas, columns) = join.run()?;
     let (metas, columns) = if super::vect::all_distinct(&metas) {
@@ -66,7 +66,7 @@ pub(crate) fn eval<'q>(
     } else {
         merge_same(metas, columns, Clash::Merge)?
     };
-    let usage = Usage::of(left_usage.counts.len(), &columns).stepwise(&[&left_usage, &right_usage]);
+    let usage = Usage::of(lhs.usage.counts.len(), &columns).stepwise(&[&lhs.usage, &rhs.usage]);
     Vect::ready(query, metas, columns, usage)
 }
 

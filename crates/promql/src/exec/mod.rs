@@ -224,7 +224,12 @@ fn once<'q>(
             usage: repeated(&usage),
         },
         Out::Vector(vect) => {
-            let (metas, columns, usage) = vect.materialize(query)?;
+            let vect::Held {
+                metas,
+                columns,
+                usage,
+                charge: _charge,
+            } = vect.materialize(query)?;
             let (metas, columns) = metas
                 .into_iter()
                 .zip(columns)

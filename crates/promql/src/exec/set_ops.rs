@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use super::columns::{Column, Meta};
 use super::join::signature;
 use super::usage::Usage;
-use super::vect::{Clash, Vect, merge_same};
+use super::vect::{Clash, Held, Vect, merge_same};
 use super::{Query, failed};
 use crate::ast::{Binary, BinaryOp, VectorMatching};
 use crate::query_error::QueryError;
@@ -21,8 +21,18 @@ pub(crate) fn eval<'q>(
     let Some(matching) = binary.matching.as_deref() else {
         return failed("set operators need vectors on both sides");
     };
-    let (mut left_metas, mut left, left_usage) = lhs.materialize(query)?;
-    let (right_metas, mut right, right_usage) = rhs.materialize(query)?;
+    let Held {
+        metas: mut left_metas,
+        columns: mut left,
+        usage: left_usage,
+        charge: _left,
+    } = lhs.materialize(query)?;
+    let Held {
+        metas: right_metas,
+        columns: mut right,
+        usage: right_usage,
+        charge: _right,
+    } = rhs.materialize(query)?;
     let len = left_usage.counts.len();
     match binary.op {
         BinaryOp::Or => {

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::columns::{Column, Meta, is_absent};
 use super::labels::string_arg;
 use super::usage::Usage;
-use super::vect::Vect;
+use super::vect::{Held, Vect};
 use super::{Query, Scope, eval_vector};
 use crate::annotate::Note;
 use crate::ast::Call;
@@ -28,7 +28,12 @@ pub(crate) fn eval<'q>(
     for i in 1..call.args.len() {
         names.push(string_arg(call, i)?);
     }
-    let (metas, columns, input) = eval_vector(query, &call.args[0], scope)?.materialize(query)?;
+    let Held {
+        metas,
+        columns,
+        usage: input,
+        charge: _charge,
+    } = eval_vector(query, &call.args[0], scope)?.materialize(query)?;
     let mut series: Vec<(Meta, Column)> = metas.into_iter().zip(columns).collect();
     if !by_label {
         for (_, column) in &mut series {

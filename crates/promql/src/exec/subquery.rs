@@ -9,14 +9,16 @@ use super::selector::References;
 use super::usage::Usage;
 use super::{Looked, Out, Query, Scope, eval};
 use crate::ast::Subquery;
+use crate::budget::Charge;
 use crate::query_error::QueryError;
 
 /// A computed range vector.
-pub(crate) struct Computed {
+pub(crate) struct Computed<'q> {
     pub metas: Vec<Meta>,
     pub columns: Vec<Column>,
     pub grid: Grid,
     pub usage: Usage,
+    pub charge: Option<Charge<'q>>,
 }
 
 /// Evaluates a subquery at all the times that windows of the outer grid look at.
@@ -25,17 +27,23 @@ pub(crate) fn compute<'q>(
     subquery: &'q Subquery,
     scope: &Scope<'q>,
     looked: &'q Looked,
-) -> Result<Computed, QueryError> {
+) -> Result<Computed<'q>, QueryError> {
     let references = References::new(scope.grid, subquery.at, subquery.offset_ms());
     let grid = inner_grid(query, subquery, references);
+    grid.check(query.options.max_samples)?;
     let mut path = scope.path.clone();
     path.push(None);
     let inner = Scope { grid, path, looked };
+    let mut charge = None;
     let (mut metas, mut columns, mut usage) = if grid.len == 0 {
         (Vec::new(), Vec::new(), Usage::empty(0))
     } else {
         match eval(query, &subquery.expr, &inner)? {
-            Out::Vector(vect) => vect.materialize(query)?,
+            Out::Vector(vect) => {
+                let held = vect.materialize(query)?;
+                charge = held.charge;
+                (held.metas, held.columns, held.usage)
+            }
             Out::Scalar { values, usage } => {
                 let column = Column {
                     floats: values,
@@ -54,6 +62,7 @@ pub(crate) fn compute<'q>(
         columns,
         grid,
         usage,
+        charge,
     })
 }
 

@@ -12,6 +12,8 @@ use crate::query_error::QueryError;
 
 /// Series that are worked on by one thread before the results are folded in.
 const CHUNK: usize = 32;
+/// Fewer of them, where columns are so long that a chunk would have more values than this.
+const CHUNK_VALUES: usize = 1 << 18;
 
 /// Where columns come from: a selector, a function over range vectors.
 pub(crate) trait Leaf: Send + Sync {
@@ -55,7 +57,8 @@ enum Columns<'q> {
     Ready {
         columns: Vec<Column>,
         usage: Usage,
-        _charge: Option<Charge<'q>>,
+        /// Given back with the columns.
+        charge: Option<Charge<'q>>,
     },
     Lazy(Lazy<'q>),
 }
@@ -96,7 +99,7 @@ impl<'q> Vect<'q> {
             columns: Columns::Ready {
                 columns,
                 usage,
-                _charge: Some(charge),
+                charge: Some(charge),
             },
             distinct: false,
         })
@@ -110,7 +113,7 @@ impl<'q> Vect<'q> {
             columns: Columns::Ready {
                 columns: Vec::new(),
                 usage,
-                _charge: None,
+                charge: None,
             },
             distinct: true,
         }
@@ -141,11 +144,11 @@ impl<'q> Vect<'q> {
     }
 
     /// Notes what the leaf holds as long as columns are computed: the result of a subquery.
-    pub(crate) fn holding(mut self, usage: &Usage, charge: Charge<'q>) -> Vect<'q> {
+    pub(crate) fn holding(mut self, usage: &Usage, charge: Option<Charge<'q>>) -> Vect<'q> {
         if let Columns::Lazy(lazy) = &mut self.columns {
             lazy.held = usage.total();
             lazy.peak = usage.peak;
-            lazy._charge = Some(charge);
+            lazy._charge = charge;
         }
         self
     }
@@ -249,7 +252,12 @@ impl<'q> Vect<'q> {
                 .all(|meta| !meta.labels.has(model::labels::METRIC_NAME));
             return Ok(self);
         }
-        let (metas, columns, usage) = self.materialize(query)?;
+        let Held {
+            metas,
+            columns,
+            usage,
+            charge: _charge,
+        } = self.materialize(query)?;
         let (metas, columns) = merge_same(metas, columns, clash)?;
         Vect::ready(query, metas, columns, usage)
     }
@@ -273,16 +281,22 @@ impl<'q> Vect<'q> {
     }
 
     /// Computes all columns and keeps them.
-    pub(crate) fn materialize(
-        mut self,
-        query: &'q Query<'q>,
-    ) -> Result<(Vec<Meta>, Vec<Column>, Usage), QueryError> {
+    pub(crate) fn materialize(mut self, query: &'q Query<'q>) -> Result<Held<'q>, QueryError> {
         let metas = std::mem::take(&mut self.metas);
         match self.columns {
-            Columns::Ready { columns, usage, .. } => Ok((metas, columns, usage)),
+            Columns::Ready {
+                columns,
+                usage,
+                charge,
+            } => Ok(Held {
+                metas,
+                columns,
+                usage,
+                charge,
+            }),
             Columns::Lazy(lazy) => {
                 let series = metas.len();
-                let _charge = query
+                let charge = query
                     .bytes
                     .take((series * self.len * 8) as u64, || lazy.leaf.name())?;
                 let mut columns = Vec::with_capacity(series);
@@ -290,10 +304,23 @@ impl<'q> Vect<'q> {
                     columns.push(column);
                     Ok(())
                 })?;
-                Ok((metas, columns, usage))
+                Ok(Held {
+                    metas,
+                    columns,
+                    usage,
+                    charge: Some(charge),
+                })
             }
         }
     }
+}
+
+/// A vector with all its columns, and the memory that they are charged for.
+pub(crate) struct Held<'q> {
+    pub metas: Vec<Meta>,
+    pub columns: Vec<Column>,
+    pub usage: Usage,
+    pub charge: Option<Charge<'q>>,
 }
 
 /// What one thread computed of a run of series.
@@ -319,9 +346,10 @@ impl Lazy<'_> {
             held: self.held,
             peak: self.peak,
         };
+        let chunk = (CHUNK_VALUES / len.max(1)).clamp(1, CHUNK);
         let chunks: Vec<std::ops::Range<usize>> = (0..series)
-            .step_by(CHUNK)
-            .map(|from| from..(from + CHUNK).min(series))
+            .step_by(chunk)
+            .map(|from| from..(from + chunk).min(series))
             .collect();
         let mut next = 0;
         let mut finish = |part: Part, fold: &mut Fold| {

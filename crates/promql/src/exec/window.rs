@@ -12,6 +12,7 @@ use super::vect::{Clash, Leaf, Tally, Vect};
 use super::{Query, Scope, failed, subquery};
 use crate::annotate::Note;
 use crate::ast::{Call, Expr, PosRange};
+use crate::budget::Charge;
 use crate::functions::extended::{ANCHORED_SAFE, SMOOTHED_SAFE};
 use crate::functions::window::{Flags, FloatSeries, Frame, RangeFunction, Window};
 use crate::query_error::QueryError;
@@ -36,7 +37,7 @@ pub(crate) struct Ranges<'q> {
     pub distinct: bool,
     pub pos: PosRange,
     /// What a subquery holds.
-    held: Option<(Usage, u64)>,
+    held: Option<(Usage, Option<Charge<'q>>)>,
     name: String,
 }
 
@@ -96,7 +97,6 @@ pub(crate) fn ranges<'q>(
         }
         Expr::Subquery(sub) => {
             let computed = subquery::compute(query, sub, scope, &query.discarded)?;
-            let bytes = computed.columns.iter().map(Column::bytes).sum();
             Ok(Ranges {
                 metas: computed.metas,
                 source: Box::new(Computed {
@@ -110,7 +110,7 @@ pub(crate) fn ranges<'q>(
                 smoothed: false,
                 distinct: false,
                 pos: expr.unwrapped().pos(),
-                held: Some((computed.usage, bytes)),
+                held: Some((computed.usage, computed.charge)),
                 name: "a subquery".to_owned(),
             })
         }
@@ -165,9 +165,8 @@ pub(crate) fn apply<'q>(
         ranges.distinct,
         scope.looked,
     );
-    if let Some((usage, bytes)) = &ranges.held {
-        let charge = query.bytes.take(*bytes, || "a subquery".to_owned())?;
-        vect = vect.holding(usage, charge);
+    if let Some((usage, charge)) = ranges.held {
+        vect = vect.holding(&usage, charge);
     }
     // These two give back a sample of the series itself.
     if matches!(name, "last_over_time" | "first_over_time") {

@@ -259,10 +259,11 @@ impl ExtendedRate {
             };
             for h in inside.iter().chain(last) {
                 // The sample at the bound itself is no step.
-                if !Arc::ptr_eq(h, previous) && h.detect_reset(previous) {
-                    if result.add(previous)?.custom_bounds {
-                        flags.set(Flags::MISMATCHED_ADD);
-                    }
+                if !Arc::ptr_eq(h, previous)
+                    && h.detect_reset(previous)
+                    && result.add(previous)?.custom_bounds
+                {
+                    flags.set(Flags::MISMATCHED_ADD);
                 }
                 previous = h;
             }

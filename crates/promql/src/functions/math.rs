@@ -29,9 +29,29 @@ pub(crate) fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
     }
 }
 
-/// Go's `math.Log2`: exact for powers of two.
+/// Go's `math.Log2`: exact for powers of two, elsewhere with its rounding.
 pub(crate) fn log2(v: f64) -> f64 {
-    v.log2()
+    if !v.is_finite() || v <= 0.0 {
+        return v.log2();
+    }
+    // The mantissa in [0.5, 1), as Frexp gives it; subnormals are scaled up for it.
+    let (v, scale) = if v < f64::MIN_POSITIVE {
+        (v * 2f64.powi(52), -52)
+    } else {
+        (v, 0)
+    };
+    let bits = v.to_bits();
+    let exponent = ((bits >> 52) & 0x7ff) as i32 - 1022 + scale;
+    let mantissa = f64::from_bits((bits & !(0x7ff << 52)) | (1022 << 52));
+    if mantissa == 0.5 {
+        return f64::from(exponent - 1);
+    }
+    mantissa.ln() * (1.0 / std::f64::consts::LN_2) + f64::from(exponent)
+}
+
+/// Go's `math.Log10`.
+fn log10(v: f64) -> f64 {
+    log2(v) * (std::f64::consts::LN_2 / std::f64::consts::LN_10)
 }
 
 /// Go's `math.Max`: NaN wins over all but +Inf.
@@ -71,7 +91,7 @@ pub(crate) fn float_function(name: &str) -> Option<fn(f64) -> f64> {
         "exp" => f64::exp,
         "floor" => f64::floor,
         "ln" => f64::ln,
-        "log10" => f64::log10,
+        "log10" => log10,
         "log2" => log2,
         "rad" => |v| v * std::f64::consts::PI / 180.0,
         "sgn" => |v| {
@@ -104,6 +124,22 @@ mod tests {
         assert!(go_min(f64::NAN, 1.0).is_nan());
         assert_eq!((go_max(1.0, 2.0), go_min(1.0, 2.0)), (2.0, 1.0));
         assert_eq!(go_max(-0.0, 0.0).to_bits(), 0);
+    }
+
+    #[test]
+    fn logarithms() {
+        for (v, want) in [
+            (8.0, 3.0),
+            (0.125, -3.0),
+            (f64::from_bits(1), -1074.0),
+            (0.0, f64::NEG_INFINITY),
+            (f64::INFINITY, f64::INFINITY),
+        ] {
+            assert_eq!(log2(v), want);
+        }
+        assert!(log2(-1.0).is_nan() && log2(f64::NAN).is_nan());
+        assert!((log2(10.0) - 10f64.log2()).abs() < 1e-15);
+        assert!((log10(1000.0) - 3.0).abs() < 1e-15);
     }
 
     #[test]

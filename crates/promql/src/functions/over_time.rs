@@ -135,8 +135,48 @@ impl RangeFunction for Extreme {
     }
 
     fn floats(&self, series: &FloatSeries<'_>, out: &mut [f64]) -> bool {
-        each_window(series, out, |times, values| self.of(times, values));
+        match self {
+            Extreme::Max => slide(series, out, |a, b| a > b),
+            Extreme::Min => slide(series, out, |a, b| a < b),
+            Extreme::TimestampOfMin | Extreme::TimestampOfMax => {
+                each_window(series, out, |times, values| self.of(times, values));
+            }
+        }
         true
+    }
+}
+
+/// The best value of each window, of equal ones the first, in constant time a sample: candidates are
+/// kept in order of time, each better than those after it. NaN is worse than anything.
+fn slide(series: &FloatSeries<'_>, out: &mut [f64], better: impl Fn(f64, f64) -> bool) {
+    let mut candidates: std::collections::VecDeque<u32> = std::collections::VecDeque::new();
+    let mut next = 0;
+    for (out, (from, to)) in out.iter_mut().zip(series.bounds) {
+        if from >= to {
+            continue;
+        }
+        next = next.max(*from);
+        while next < *to {
+            let v = series.values[next as usize];
+            if !v.is_nan() {
+                while candidates
+                    .back()
+                    .is_some_and(|last| better(v, series.values[*last as usize]))
+                {
+                    candidates.pop_back();
+                }
+                candidates.push_back(next);
+            }
+            next += 1;
+        }
+        while candidates.front().is_some_and(|first| first < from) {
+            candidates.pop_front();
+        }
+        *out = match candidates.front() {
+            Some(first) => series.values[*first as usize],
+            // NaN, and nothing else.
+            None => series.values[*to as usize - 1],
+        };
     }
 }
 

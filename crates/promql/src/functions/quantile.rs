@@ -83,19 +83,16 @@ pub(crate) fn bucket_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> (f64,
     }
     let forced = make_monotonic(buckets);
     let observations = buckets[buckets.len() - 1].count;
-    if buckets.len() < 2 || observations == 0.0 || observations.is_nan() {
-        return (
-            f64::NAN,
-            if buckets.len() < 2 {
-                None
-            } else {
-                forced.filter(|_| false)
-            },
-        );
+    if buckets.len() < 2 || observations == 0.0 {
+        return (f64::NAN, None);
     }
     let mut rank = q * observations;
     let last = buckets.len() - 1;
-    let found = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    // Counts rise, so that the first one is found that reaches the rank; none reaches NaN.
+    let found = buckets[..last]
+        .iter()
+        .position(|bucket| bucket.count >= rank)
+        .unwrap_or(last);
     if found == last {
         return (buckets[last - 1].upper, forced);
     }
@@ -236,8 +233,9 @@ impl Ranks {
 
     fn fraction(&self, most: f64, count: f64) -> f64 {
         let rank = |found: Option<f64>| match found {
-            Some(rank) if !(rank > most) => rank,
-            _ => most,
+            Some(rank) if rank > most => most,
+            Some(rank) => rank,
+            None => most,
         };
         (rank(self.upper_rank) - rank(self.lower_rank)) / count
     }

@@ -50,7 +50,7 @@ fn nanos(expr: &DurationExpr, times: QueryTimes, may_be_negative: bool) -> Resul
     }
     // What a count of nanoseconds holds; NaN is not in it.
     let ms = (seconds * 1000.0).trunc();
-    if !(ms.abs() <= (i64::MAX / NANOS_PER_MS) as f64) {
+    if ms.is_nan() || ms.abs() > (i64::MAX / NANOS_PER_MS) as f64 {
         return failed("duration is out of range");
     }
     Ok(ms as i64 * NANOS_PER_MS)
