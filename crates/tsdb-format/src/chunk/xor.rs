@@ -285,7 +285,7 @@ impl<'a> XorIter<'a> {
                 self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
                 self.read_value()?;
             }
-            _ => self.read_both()?,
+            _ => self.read_both(self.bits.peek())?,
         }
         if self.bits.overrun() {
             return Err(self.overrun_error());
@@ -294,10 +294,10 @@ impl<'a> XorIter<'a> {
         Ok(Some((self.t_ms, f64::from_bits(self.value_bits))))
     }
 
-    /// Reads time and value of the third sample and later: most take one look at the bits.
+    /// Reads time and value of the third sample and later, whose bits start in `word`: most need no
+    /// second look.
     #[inline(always)]
-    fn read_both(&mut self) -> Result<()> {
-        let word = self.bits.peek();
+    fn read_both(&mut self, word: u64) -> Result<()> {
         let used = if word >> 63 == 0 {
             1
         } else {
@@ -430,21 +430,61 @@ impl XorIter<'_> {
     ) -> Result<usize, (usize, FormatError)> {
         let mut written = 0;
         let mut out = times.iter_mut().zip(values);
-        // Locals, so that the loop keeps them in registers.
+        let mut put = |t: i64, value_bits: u64| {
+            if t >= min_ms
+                && let Some((time, value)) = out.next()
+            {
+                (*time, *value) = (t, f64::from_bits(value_bits));
+                written += 1;
+            }
+        };
+        // A local, so that the loop keeps it in registers.
         let mut iter = self.clone();
         let result = loop {
-            match iter.next_sample() {
-                Ok(Some((t, _))) if t > max_ms => break Ok(()),
-                Ok(Some((t, v))) if t >= min_ms => {
-                    let Some((time, value)) = out.next() else {
-                        break Err(iter.overrun_error());
-                    };
-                    (*time, *value) = (t, v);
-                    written += 1;
+            if iter.read < 2 {
+                match iter.next_sample() {
+                    Ok(Some((t, v))) if t <= max_ms => put(t, v.to_bits()),
+                    Ok(_) => break Ok(()),
+                    Err(error) => break Err(error),
                 }
-                Ok(Some(_)) => {}
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                continue;
+            }
+            if iter.read == iter.total {
+                break Ok(());
+            }
+            let word = iter.bits.peek();
+            // Two zero bits are a sample on time whose value is the last one's: most series are such
+            // runs. 56 of the bits are sure to be there.
+            let run = ((word.leading_zeros().min(56) / 2) as u16).min(iter.total - iter.read);
+            if run > 1 {
+                iter.bits.skip(u32::from(run) * 2);
+                if iter.bits.overrun() {
+                    break Err(iter.overrun_error());
+                }
+                iter.read += run;
+                let first = iter.t_ms;
+                for i in 1..=i64::from(run) {
+                    let delta = (iter.delta as i64).wrapping_mul(i);
+                    iter.t_ms = first.wrapping_add(delta);
+                    if iter.t_ms > max_ms {
+                        break;
+                    }
+                    put(iter.t_ms, iter.value_bits);
+                }
+            } else {
+                if let Err(error) = iter.read_both(word) {
+                    break Err(error);
+                }
+                if iter.bits.overrun() {
+                    break Err(iter.overrun_error());
+                }
+                iter.read += 1;
+                if iter.t_ms <= max_ms {
+                    put(iter.t_ms, iter.value_bits);
+                }
+            }
+            if iter.t_ms > max_ms {
+                break Ok(());
             }
         };
         *self = iter;
