@@ -362,11 +362,15 @@ fn index_of(series: &[(Labels, Vec<ChunkMeta>)]) -> Vec<u8> {
         .flat_map(|(labels, _)| labels.iter().flat_map(|(n, v)| [n, v]))
         .collect();
     let mut out = Vec::new();
-    let mut writer = IndexWriter::new(symbols, &mut out).unwrap();
+    let mut writer = IndexWriter::new(symbols, &mut out).expect("a small index in order");
     for (labels, chunks) in series {
-        writer.add_series(labels, chunks, &mut out).unwrap();
+        writer
+            .add_series(labels, chunks, &mut out)
+            .expect("a small index in order");
     }
-    writer.finish::<WriteError>(&mut out, |_| Ok(())).unwrap();
+    writer
+        .finish::<WriteError>(&mut out, |_| Ok(()))
+        .expect("a small index in order");
     out
 }
 
