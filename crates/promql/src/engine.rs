@@ -280,6 +280,11 @@ impl Engine {
             _ if self.options.lookback_delta_ms > 0 => self.options.lookback_delta_ms,
             _ => DEFAULT_LOOKBACK_DELTA_MS,
         };
+        let times = QueryTimes {
+            start_ms: plan::within_reach(times.start_ms),
+            end_ms: plan::within_reach(times.end_ms),
+            ..times
+        };
         let plan = plan::prepare(expr, times)?;
         let (min_ms, max_ms) = plan::time_range(&plan, times.start_ms, times.end_ms, lookback_ms);
         let querier = queryable.querier(min_ms, max_ms)?;

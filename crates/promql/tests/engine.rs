@@ -1,6 +1,8 @@
 //! The engine's promises beyond upstream's answers: the same answer on any number of threads, step
 //! by step as in one go; limits that fail one query and nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a test of its own")]
+
 use std::time::{Duration, Instant};
 
 use model::histogram::Span;
@@ -361,8 +363,20 @@ fn hostile_queries_fail_alone() {
     let nested = format!("{}g{}", "abs(".repeat(150), ")".repeat(150));
     assert!(engine.instant(&store, &nested, MINUTE, &options).is_ok());
     // Times at the ends of what there is.
-    for t in [i64::MIN / 2, i64::MAX / 2] {
-        for query in ["g", "rate(g[5m])", "g offset 1y", "max_over_time(g[1h:1m])"] {
+    for t in [i64::MIN, i64::MIN / 2, i64::MAX / 2, i64::MAX] {
+        for query in [
+            "g",
+            "rate(g[5m])",
+            "g offset 100y",
+            "g offset -100y",
+            "g smoothed",
+            "rate(g[100y] anchored)",
+            "g @ 9223372036854775.807",
+            "max_over_time(g[1h:1m] @ -9223372036854775.807)",
+            "max_over_time(g[1h:1m])",
+            "info(g)",
+            "year()",
+        ] {
             let _ = engine.instant(&store, query, t, &options);
         }
     }

@@ -10,4 +10,7 @@ pub(crate) mod rate;
 pub mod signatures;
 pub(crate) mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use window::window_of;

@@ -13,7 +13,8 @@ pub(super) fn resolve(expr: &mut Expr, times: QueryTimes) {
     match at {
         Some(At::Start) => *at = Some(At::TimestampMs(times.start_ms)),
         Some(At::End) => *at = Some(At::TimestampMs(times.end_ms)),
-        Some(At::TimestampMs(_)) | None => {}
+        Some(At::TimestampMs(t)) => *t = super::within_reach(*t),
+        None => {}
     }
     expr.for_each_child_mut(|child| resolve(child, times));
 }

@@ -22,6 +22,15 @@ pub(crate) struct QueryTimes {
     pub step_ms: i64,
 }
 
+/// Times are kept this far from the ends of their type, so that offsets and ranges can be added to
+/// them. It is 73 million years.
+const FARTHEST_MS: i64 = 1 << 61;
+
+/// A time that offsets and ranges can be added to.
+pub(crate) fn within_reach(t_ms: i64) -> i64 {
+    t_ms.clamp(-FARTHEST_MS, FARTHEST_MS)
+}
+
 /// Prepares a copy of `expr` for evaluation.
 ///
 /// # Errors
