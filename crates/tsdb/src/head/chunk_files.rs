@@ -501,7 +501,7 @@ mod tests {
     }
 
     fn data(i: u64) -> Vec<u8> {
-        let mut data = vec![0, i as u8 + 1];
+        let mut data = vec![0, (i % 200) as u8 + 1];
         data.extend(vec![i as u8; 100 * (i as usize % 50) + 3]);
         data
     }
