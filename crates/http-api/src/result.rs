@@ -12,7 +12,14 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, stats: Option<&[u8]>) {
     write_string(out, value.type_name());
     out.extend_from_slice(b",\"result\":");
     match value {
-        Value::Scalar { t_ms, v } => write_point(out, *t_ms, *v),
+        // Scalars, unlike samples, never have an exponent.
+        Value::Scalar { t_ms, v } => {
+            out.push(b'[');
+            write_timestamp(out, *t_ms);
+            out.extend_from_slice(b",\"");
+            golang::strconv::append_float(out, *v, 'f', -1, 64);
+            out.extend_from_slice(b"\"]");
+        }
         Value::String { t_ms, s } => {
             out.push(b'[');
             write_timestamp(out, *t_ms);

@@ -1,10 +1,14 @@
 //! `/api/v1/rules` and `/api/v1/alerts`: shapes, filters and pages, shared by scraper-store (which
 //! gets the groups over gRPC) and rule-evaluator (which owns them).
 
+mod view;
+
 use model::{Labels, Matcher};
 use serde::{Serialize, Serializer};
 
 use crate::{ApiError, Params};
+
+pub use view::view;
 
 /// A rule group and its state.
 #[derive(Clone, Debug, Serialize)]

@@ -15,7 +15,6 @@ mod notify;
 mod query;
 mod receivers;
 mod restore;
-mod view;
 mod write;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,6 @@ use crate::metrics::RuleMetrics;
 use crate::notify::Notifier;
 use crate::query::GrpcSource;
 use crate::restore::restore_group;
-use crate::view;
 use crate::write::GrpcSink;
 
 /// What all groups share.
@@ -114,7 +113,7 @@ impl Manager {
 
     fn start(&self, group: Group, restore: bool) -> Running {
         let key = (group.file.clone(), group.name.clone());
-        let view = Arc::new(ArcSwap::from_pointee(view::group(&group)));
+        let view = Arc::new(ArcSwap::from_pointee(http_api::rules::view(&group)));
         self.views.write().insert(key, Arc::clone(&view));
         let stop = CancellationToken::new();
         let definition = group.clone();
@@ -196,7 +195,7 @@ async fn run(
         if restore && evaluations >= 2 {
             restore = !restore_group(&shared, &mut group).await;
         }
-        view.store(Arc::new(view::group(&group)));
+        view.store(Arc::new(http_api::rules::view(&group)));
         due_ms += group.interval_ms;
     }
 }

@@ -37,7 +37,7 @@ impl Head {
                 .iter()
                 .map(|pair| {
                     let pair = index.pair(*pair);
-                    pair.value.len() * pair.series.as_slice().len()
+                    packed_len(&name.text, &pair.value) * pair.series.as_slice().len()
                 })
                 .sum();
             values.push(Count {
@@ -83,3 +83,11 @@ impl Head {
         shard.get(id)?.extra()?.metadata.clone()
     }
 }
+
+/// Bytes of a pair in upstream's packed label sets, by which users compare: each text behind its
+/// length, of one byte or four.
+fn packed_len(name: &str, value: &str) -> usize {
+    let text = |len: usize| len + if len < 255 { 1 } else { 4 };
+    text(name.len()) + text(value.len())
+}
+

@@ -1,14 +1,15 @@
-//! Groups as the APIs show them.
+//! Groups as they are evaluated, turned into what the API shows.
 
-use http_api::rules::{
-    ActiveAlert, AlertingKind, AlertingRule, RecordingKind, RecordingRule, Rule as RuleView,
-    RuleGroup,
-};
 use model::Labels;
 use rules::{AlertState, Entry, Group, Health, Rule};
 
+use super::{
+    ActiveAlert, AlertingKind, AlertingRule, RecordingKind, RecordingRule, Rule as RuleView,
+    RuleGroup,
+};
+
 /// A group as it is now.
-pub(crate) fn group(group: &Group) -> RuleGroup {
+pub fn view(group: &Group) -> RuleGroup {
     RuleGroup {
         name: group.name.clone(),
         file: group.file.clone(),
