@@ -251,27 +251,25 @@ impl PageAppend<'_, '_> {
         let Some(slot) = slot else {
             return self.new_series(parser, timestamp, track, is_histogram);
         };
-        match self.cache.see(slot) {
-            Some(Known::Series { reference, again }) => {
-                let result = if again && timestamp.is_none() {
-                    Err(self.refuse(AppendError::Duplicate))
-                } else {
-                    self.append_known(parser, slot, reference, timestamp, is_histogram)
-                };
-                match result {
-                    Ok(reference) => {
-                        if track {
-                            self.cache.track(slot);
-                        }
-                        self.counts.added += 1;
-                        self.after_sample(parser, reference, None, timestamp, is_histogram);
-                    }
-                    Err(Problem::Counted) => self.counts.added += 1,
-                    Err(Problem::Fatal(error)) => return Err(error),
-                }
-            }
+        let Some(Known::Series { reference, again }) = self.cache.see(slot) else {
             // Relabelling drops it.
-            _ => {}
+            return Ok(());
+        };
+        let result = if again && timestamp.is_none() {
+            Err(self.refuse(AppendError::Duplicate))
+        } else {
+            self.append_known(parser, slot, reference, timestamp, is_histogram)
+        };
+        match result {
+            Ok(reference) => {
+                if track {
+                    self.cache.track(slot);
+                }
+                self.counts.added += 1;
+                self.after_sample(parser, reference, None, timestamp, is_histogram);
+            }
+            Err(Problem::Counted) => self.counts.added += 1,
+            Err(Problem::Fatal(error)) => return Err(error),
         }
         Ok(())
     }
@@ -635,28 +633,19 @@ fn short(text: &str) -> String {
 /// Makes a histogram coarse enough; `false` if it cannot be.
 fn fit_schema(histogram: &mut ParsedHistogram, rules: &SampleRules) -> bool {
     const COARSEST: i32 = -4;
-    let (schema, count) = |histogram: &ParsedHistogram| -> (i32, usize) {
-        match histogram {
-            ParsedHistogram::Integer(h) => (
-                h.schema,
-                h.positive_buckets.len() + h.negative_buckets.len(),
-            ),
-            ParsedHistogram::Float(h) => (
-                h.schema,
-                h.positive_buckets.len() + h.negative_buckets.len(),
-            ),
-        }
-    }(histogram);
+    let buckets = |histogram: &ParsedHistogram| match histogram {
+        ParsedHistogram::Integer(h) => h.positive_buckets.len() + h.negative_buckets.len(),
+        ParsedHistogram::Float(h) => h.positive_buckets.len() + h.negative_buckets.len(),
+    };
+    let mut schema = match histogram {
+        ParsedHistogram::Integer(h) => h.schema,
+        ParsedHistogram::Float(h) => h.schema,
+    };
     let exponential = schema >= COARSEST;
     let reduce = |histogram: &mut ParsedHistogram, schema: i32| match histogram {
         ParsedHistogram::Integer(h) => h.reduce_resolution(schema).is_ok(),
         ParsedHistogram::Float(h) => h.reduce_resolution(schema).is_ok(),
     };
-    let buckets = |histogram: &ParsedHistogram| match histogram {
-        ParsedHistogram::Integer(h) => h.positive_buckets.len() + h.negative_buckets.len(),
-        ParsedHistogram::Float(h) => h.positive_buckets.len() + h.negative_buckets.len(),
-    };
-    let mut schema = schema;
     if exponential && schema > rules.max_schema {
         schema = rules.max_schema;
         if !reduce(histogram, schema) {
@@ -664,10 +653,7 @@ fn fit_schema(histogram: &mut ParsedHistogram, rules: &SampleRules) -> bool {
         }
     }
     let limit = usize::try_from(rules.bucket_limit).unwrap_or(usize::MAX);
-    if limit == 0 || count <= limit {
-        return true;
-    }
-    while buckets(histogram) > limit {
+    while limit > 0 && buckets(histogram) > limit {
         schema -= 1;
         if !exponential || schema < COARSEST || !reduce(histogram, schema) {
             return false;
