@@ -80,6 +80,8 @@ pub struct Intervals {
 const SMALLEST_ROTATION: u64 = 16 << 20;
 /// How often the log is told that the router lives.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long dispatching rests while the configuration is being exchanged.
+const EXCHANGE_PAUSE: Duration = Duration::from_millis(20);
 /// How long a reload or stop waits for requests that are under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -200,7 +202,7 @@ impl Engine {
 
     /// Puts another configuration in place. Requests under way may end first.
     pub async fn reload(&self, live: Live) {
-        let old = self.0.live.swap(Arc::new(live));
+        let old = self.live();
         old.cancel.cancel();
         old.flushes.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, old.flushes.wait())
@@ -209,11 +211,26 @@ impl Engine {
         {
             tracing::warn!("notifications under way outlast the reload; they may be sent again");
         }
-        let live = self.live();
         let now = self.now();
-        self.with(|router| router.reconfigure(&live.config, now));
+        // Receivers and groups change together: see `due`.
+        self.with(|router| {
+            router.reconfigure(&live.config, now);
+            self.0.live.store(Arc::new(live));
+        });
         self.count_live();
         self.0.wake.notify_one();
+    }
+
+    /// What is to be sent now, and by which configuration; nothing while that is being exchanged.
+    fn due(&self) -> Option<(Arc<Live>, Vec<Flush>)> {
+        let now = self.now();
+        self.with(|router| {
+            let live = self.live();
+            if live.cancel.is_cancelled() {
+                return None;
+            }
+            Some((live, router.due(now)))
+        })
     }
 
     fn count_live(&self) {
@@ -265,13 +282,12 @@ impl Engine {
                 () = self.0.wake.notified() => {}
                 () = self.0.stop.cancelled() => return,
             }
-            let now = self.now();
-            let live = self.live();
-            // The configuration is being exchanged: what is due now is due afterwards too.
-            if live.cancel.is_cancelled() {
+            let Some((live, flushes)) = self.due() else {
+                // What is due now is due after the exchange too.
+                tokio::time::sleep(EXCHANGE_PAUSE).await;
                 continue;
-            }
-            for flush in self.with(|router| router.due(now)) {
+            };
+            for flush in flushes {
                 let (engine, live) = (self.clone(), Arc::clone(&live));
                 let tracker = live.flushes.clone();
                 tracker.spawn(async move { engine.flush(&live, flush).await });

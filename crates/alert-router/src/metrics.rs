@@ -139,7 +139,7 @@ impl Metrics {
             processing: registry.histogram(
                 "alertmanager_dispatcher_alert_processing_duration_seconds",
                 "Histogram of latencies for the processing of alerts.",
-                &telemetry::DEFAULT_BUCKETS,
+                telemetry::DEFAULT_BUCKETS,
             ),
             integrations: registry.gauge(
                 "alertmanager_integrations",

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use model::Labels;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{optional_time, serialize_time};
+use super::answer::{Refused, optional_time, serialize_time};
 use super::filter::{Query, passes};
 use super::{Api, answer};
 use crate::alert::{self, Alert};
@@ -37,7 +37,7 @@ struct PostableAlert {
 pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> Response {
     let alerts: Vec<PostableAlert> = match answer::body(&headers, &bytes, "alerts") {
         Ok(alerts) => alerts,
-        Err(refusal) => return refusal,
+        Err(refused) => return refused.into_response(),
     };
     let mut batch = Vec::with_capacity(alerts.len());
     for (i, alert) in alerts.into_iter().enumerate() {
@@ -147,7 +147,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse(api: &Api, uri: &Uri) -> Result<Wanted, Response> {
+    fn parse(api: &Api, uri: &Uri) -> Result<Wanted, Refused> {
         let query = Query::parse(uri.query());
         Ok(Wanted {
             matchers: query.matchers("filter", api.mode)?,
@@ -190,7 +190,7 @@ impl Wanted {
 pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
     let wanted = match Wanted::parse(&api, &uri) {
         Ok(wanted) => wanted,
-        Err(refusal) => return refusal,
+        Err(refused) => return refused.into_response(),
     };
     let known = wanted.receivers(&api);
     let now = api.engine.now();
@@ -237,7 +237,7 @@ struct AlertGroup {
 pub async fn groups(State(api): State<Api>, uri: Uri) -> Response {
     let wanted = match Wanted::parse(&api, &uri) {
         Ok(wanted) => wanted,
-        Err(refusal) => return refusal,
+        Err(refused) => return refused.into_response(),
     };
     let known = wanted.receivers(&api);
     let now = api.engine.now();
@@ -245,7 +245,7 @@ pub async fn groups(State(api): State<Api>, uri: Uri) -> Response {
         let tree = Arc::clone(router.tree());
         // What each group shows, and of each alert all receivers that it is shown for.
         let mut receivers: HashMap<u64, Vec<Arc<str>>> = HashMap::new();
-        let mut groups: Vec<(Labels, Arc<str>, Vec<String>, Vec<Arc<Alert>>)> = Vec::new();
+        let mut groups = Vec::new();
         for group in router.groups() {
             let options = &tree.get(group.route).options;
             if known.get(&*options.receiver) != Some(&true) {

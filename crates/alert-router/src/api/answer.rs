@@ -7,6 +7,22 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// The answer to a request that is refused.
+#[derive(Debug)]
+pub struct Refused(Box<Response>);
+
+impl From<Response> for Refused {
+    fn from(response: Response) -> Refused {
+        Refused(Box::new(response))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
 /// 200 with JSON and a line feed, as Go's encoder ends it.
 pub fn json<T: Serialize>(value: &T) -> Response {
     with_status(StatusCode::OK, value)
@@ -46,7 +62,7 @@ pub fn body<T: DeserializeOwned>(
     headers: &HeaderMap,
     bytes: &Bytes,
     what: &str,
-) -> Result<T, Response> {
+) -> Result<T, Refused> {
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -55,11 +71,11 @@ pub fn body<T: DeserializeOwned>(
     if !media_type.eq_ignore_ascii_case("application/json") {
         let message =
             format!("unsupported media type {given:?}, only [application/json] are allowed");
-        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message));
+        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, &message).into());
     }
     serde_json::from_slice(bytes).map_err(|e| {
         let message = format!("parsing {what} body from \"\" failed, because {e}");
-        problem(StatusCode::BAD_REQUEST, 400, &message)
+        problem(StatusCode::BAD_REQUEST, 400, &message).into()
     })
 }
 

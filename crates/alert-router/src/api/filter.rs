@@ -1,11 +1,10 @@
 //! Query parameters.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use golang::regexp::Regexp;
 use model::{Labels, MatchKind};
 
-use super::answer;
+use super::answer::{self, Refused};
 use crate::matcher::{Matcher, Mode};
 
 /// The parameters of a request, in order, repeated ones too.
@@ -50,15 +49,15 @@ impl Query {
     }
 
     /// The matchers of a repeated parameter.
-    pub fn matchers(&self, name: &str, mode: Mode) -> Result<Vec<Matcher>, Response> {
+    pub fn matchers(&self, name: &str, mode: Mode) -> Result<Vec<Matcher>, Refused> {
         self.all(name)
             .map(|text| mode.parse_one(text))
             .collect::<Result<Vec<Matcher>, _>>()
-            .map_err(|e| answer::refusal(StatusCode::BAD_REQUEST, &e.to_string()))
+            .map_err(|e| answer::refusal(StatusCode::BAD_REQUEST, &e.to_string()).into())
     }
 
     /// The parameter `receiver`, a regular expression.
-    pub fn receiver(&self) -> Result<Option<Regexp>, Response> {
+    pub fn receiver(&self) -> Result<Option<Regexp>, Refused> {
         let Some(pattern) = self.all("receiver").next() else {
             return Ok(None);
         };
@@ -66,7 +65,7 @@ impl Query {
             .map(Some)
             .map_err(|e| {
                 let text = format!("failed to parse receiver param: {e}");
-                answer::refusal(StatusCode::BAD_REQUEST, &text)
+                answer::refusal(StatusCode::BAD_REQUEST, &text).into()
             })
     }
 }

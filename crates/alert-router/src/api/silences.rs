@@ -11,7 +11,7 @@ use model::Labels;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::answer::{optional_time, serialize_time};
+use super::answer::{Refused, optional_time, serialize_time};
 use super::filter::{Query, passes};
 use super::{Api, answer};
 use crate::matcher::{self, Matcher};
@@ -87,7 +87,7 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
     let query = Query::parse(uri.query());
     let matchers = match query.matchers("filter", api.mode) {
         Ok(matchers) => matchers,
-        Err(refusal) => return refusal,
+        Err(refused) => return refused.into_response(),
     };
     let wanted = |state| match state {
         SilenceState::Active => query.switch("active"),
@@ -147,10 +147,10 @@ struct PostableMatcher {
     is_equal: Option<bool>,
 }
 
-fn required<T>(field: &str, value: Option<T>) -> Result<T, Response> {
+fn required<T>(field: &str, value: Option<T>) -> Result<T, Refused> {
     value.ok_or_else(|| {
         let message = format!("{field} in body is required");
-        answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 602, &message)
+        answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 602, &message).into()
     })
 }
 
@@ -159,7 +159,7 @@ pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> R
     let silence = answer::body(&headers, &bytes, "silence").and_then(|body| read(body, &api));
     let silence = match silence {
         Ok(silence) => silence,
-        Err(refusal) => return refusal,
+        Err(refused) => return refused.into_response(),
     };
     let (result, commit) = api
         .engine
@@ -178,21 +178,17 @@ pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> R
     }
 }
 
-fn read(body: PostableSilence, api: &Api) -> Result<Silence, Response> {
+fn read(body: PostableSilence, api: &Api) -> Result<Silence, Refused> {
     let comment = required("comment", body.comment)?;
     let created_by = required("createdBy", body.created_by)?;
     let ends_at = required("endsAt", body.ends_at)?;
     let matchers = required("matchers", body.matchers)?;
     if matchers.is_empty() {
         let message = "matchers in body should have at least 1 items";
-        return Err(answer::problem(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            612,
-            message,
-        ));
+        return Err(answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 612, message).into());
     }
     let starts_at = required("startsAt", body.starts_at)?;
-    let refuse = |text: &str| answer::refusal(StatusCode::BAD_REQUEST, text);
+    let refuse = |text: &str| Refused::from(answer::refusal(StatusCode::BAD_REQUEST, text));
     let mut set = Vec::with_capacity(matchers.len());
     for (i, matcher) in matchers.into_iter().enumerate() {
         let name = required(&format!("matchers.{i}.name"), matcher.name)?;
@@ -260,7 +256,7 @@ fn new_id() -> String {
     .join("-")
 }
 
-fn check_id(id: &str) -> Result<(), Response> {
+fn check_id(id: &str) -> Result<(), Refused> {
     let dashes = [8, 13, 18, 23];
     let valid = id.len() == 36
         && id.bytes().enumerate().all(|(i, b)| {
@@ -277,17 +273,13 @@ fn check_id(id: &str) -> Result<(), Response> {
         "silenceID in path must be of type uuid: {}",
         golang::strconv::quote(id)
     );
-    Err(answer::problem(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        601,
-        &message,
-    ))
+    Err(answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 601, &message).into())
 }
 
 /// `GET /silence/{id}`.
 pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    if let Err(refusal) = check_id(&id) {
-        return refusal;
+    if let Err(refused) = check_id(&id) {
+        return refused.into_response();
     }
     let now = api.engine.now();
     match api
@@ -301,8 +293,8 @@ pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Response {
 
 /// `DELETE /silence/{id}`: ends it; 200 once that is on disk.
 pub async fn delete(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    if let Err(refusal) = check_id(&id) {
-        return refusal;
+    if let Err(refused) = check_id(&id) {
+        return refused.into_response();
     }
     let (result, commit) = api
         .engine

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
@@ -39,7 +39,7 @@ struct Receiver<'a> {
 pub async fn receivers(State(api): State<Api>, uri: Uri) -> Response {
     let matchers = match Query::parse(uri.query()).matchers("receiver_matchers", api.mode) {
         Ok(matchers) => matchers,
-        Err(refusal) => return refusal,
+        Err(refused) => return refused.into_response(),
     };
     let live = api.engine.live();
     let all: Vec<Receiver<'_>> = live

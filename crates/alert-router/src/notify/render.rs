@@ -148,7 +148,7 @@ impl<'a> Texts<'a> {
                 Ok(match yaml_config::from_str::<Value>(&text) {
                     Ok(value @ (Value::Array(_) | Value::Object(_))) => value,
                     Ok(value @ (Value::Number(_) | Value::Bool(_)))
-                        if value.to_string() == text =>
+                        if format!("{value}") == text =>
                     {
                         value
                     }

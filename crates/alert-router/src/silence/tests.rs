@@ -103,7 +103,10 @@ fn the_cache_follows_changes() {
         silences.muting(&labels, &mut cache, at(2)).is_empty(),
         "pending"
     );
-    assert_eq!(silences.muting(&labels, &mut cache, at(5)), [id.clone()]);
+    assert_eq!(
+        silences.muting(&labels, &mut cache, at(5)),
+        std::slice::from_ref(&id)
+    );
     let over = silences.plan_expire(&id, at(7)).unwrap().unwrap();
     silences.apply(over);
     assert!(silences.muting(&labels, &mut cache, at(8)).is_empty());
