@@ -534,6 +534,24 @@ async fn reloads_under_load_lose_no_request() {
 }
 
 #[tokio::test]
+async fn other_listen_flags() {
+    static OTHER: Program = Program {
+        flags: &[
+            Flag::string("listen_ip", "127.0.0.1", ""),
+            Flag::int("port", "0", ""),
+        ],
+        without_flags: &["web.listen-address", "web.config.file"],
+        addresses: Some(|args| vec![format!("{}:{}", args.str("listen_ip"), args.int("port"))]),
+        lifecycle_flag: None,
+        ..PROGRAM
+    };
+    let boot = Boot::new(&OTHER, &["--listen_ip=localhost"]).unwrap();
+    let address = boot.http(router()).await.unwrap()[0];
+    assert_eq!(ask(address, "GET /hello", &[]).await.body, "hello");
+    assert!(Boot::new(&OTHER, &["--web.listen-address=:1"]).is_err());
+}
+
+#[tokio::test]
 async fn open_requests_end_before_the_stop() {
     let boot = boot(&[]);
     let address = boot.http(router()).await.unwrap()[0];
