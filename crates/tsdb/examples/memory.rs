@@ -75,6 +75,9 @@ fn main() {
         bytes / series as u64,
         seconds * 1e9 / (series * samples) as f64
     );
+    for (what, bytes) in db.head_memory() {
+        println!("  {what}: {} bytes a series", bytes / series);
+    }
     let clock = std::time::Instant::now();
     drop(db);
     let mut options = Options::new(&dir);

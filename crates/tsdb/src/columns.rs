@@ -37,7 +37,10 @@ pub fn decode_chunk(
             )?;
         }
         _ => {
-            let float = matches!(encoding, Encoding::FloatHistogram | Encoding::FloatHistogramSt);
+            let float = matches!(
+                encoding,
+                Encoding::FloatHistogram | Encoding::FloatHistogramSt
+            );
             let starts = matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt);
             histogram::decode_float(data, float, starts, min_ms, max_ms, |t, start, sample| {
                 if start != 0 && out.histogram_start_ms.is_empty() {

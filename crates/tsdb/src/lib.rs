@@ -8,12 +8,12 @@
 //! `retention` what is old. All files are touched through [`fs`].
 
 pub mod block;
-pub mod compact;
 pub mod columns;
+pub mod compact;
 pub mod db;
 mod error;
-pub mod head;
 pub mod fs;
+pub mod head;
 pub mod retention;
 pub mod wal;
 

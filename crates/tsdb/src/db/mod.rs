@@ -155,6 +155,11 @@ impl Db {
         self.store.head.stats(limit)
     }
 
+    /// Where the head's memory goes: bytes by what they are for.
+    pub fn head_memory(&self) -> Vec<(&'static str, usize)> {
+        self.store.head.memory()
+    }
+
     /// The blocks on disk, oldest first.
     pub fn blocks(&self) -> Vec<BlockInfo> {
         let blocks = self.store.blocks.read();

@@ -86,6 +86,22 @@ impl LabelIndex {
         self.pairs.len() - self.free.len()
     }
 
+    /// Bytes of the pairs and of the postings.
+    pub fn bytes(&self) -> (usize, usize) {
+        let texts: usize = self.pairs.iter().map(|pair| pair.value.len()).sum();
+        let lists: usize = self
+            .names
+            .iter()
+            .map(|name| name.pairs.capacity() * 4)
+            .sum();
+        let table = self.by_pair.allocation_size();
+        let postings: usize = self.pairs.iter().map(|pair| pair.series.bytes()).sum();
+        (
+            self.pairs.capacity() * size_of::<Pair>() + texts + lists + table,
+            postings + self.all.capacity() * 4,
+        )
+    }
+
     /// All series, sorted.
     pub fn all(&self) -> &[u32] {
         &self.all

@@ -27,6 +27,14 @@ impl Postings {
         }
     }
 
+    /// Bytes beside the list itself.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Postings::One(_) => 0,
+            Postings::Many(ids) => ids.capacity() * 4,
+        }
+    }
+
     /// Enters a series; mostly it is the newest.
     pub fn insert(&mut self, id: u32) {
         match self {

@@ -230,6 +230,12 @@ impl Shard {
         self.count
     }
 
+    /// Bytes of the series and of the table that finds them, without their runs.
+    pub fn bytes(&self) -> usize {
+        let slots = self.slots.iter().flatten().count() * PAGE * 4 + self.slots.capacity() * 8;
+        self.pages.len() * PAGE * size_of::<Series>() + slots
+    }
+
     #[inline]
     fn slot(&self, id: u32) -> Option<u32> {
         let page = self.slots.get((id >> (RUN_BITS + SHARD_BITS)) as usize)?;

@@ -2,10 +2,16 @@
 //!
 //! A run lives in a slot of the smallest size class it fits; classes grow by a quarter to a third,
 //! so that a growing chunk wastes little, and slots are carved from 8 KiB pages, so that a run costs
-//! no allocator header. A free slot holds the number of the next free one.
+//! no allocator header. A page whose slots are all free serves any class next: the chunks of a shard
+//! grow at the same pace, and would leave a trail of empty classes behind otherwise. A free slot
+//! holds the number of the next free one of its page.
 
 const PAGE: usize = 8 * 1024;
 const NONE: u32 = u32::MAX;
+/// More slots than any page has.
+const SLOT_BITS: u32 = 9;
+const NO_SLOT: u16 = u16::MAX;
+const NO_CLASS: u8 = u8::MAX;
 
 /// Slot sizes in bytes; a longer run gets an allocation of its own.
 const SIZES: [u16; 29] = [
@@ -36,76 +42,128 @@ impl Handle {
     }
 }
 
-struct Class {
-    size: usize,
-    per_page: u32,
-    pages: Vec<Box<[u8]>>,
+/// Slots of one class, or none at the moment.
+struct Page {
+    bytes: Box<[u8; PAGE]>,
+    class: u8,
+    used: u16,
     /// Slots handed out so far, freed ones included.
-    used: u32,
-    free: u32,
+    begun: u16,
+    free: u16,
 }
 
 /// The runs of one shard.
+#[derive(Default)]
 pub struct Slab {
-    classes: Vec<Class>,
+    pages: Vec<Page>,
+    /// Pages of no class.
+    empty: Vec<u32>,
+    /// By class, pages that had a free slot when they were entered here.
+    partial: [Vec<u32>; SIZES.len()],
     huge: Vec<Box<[u8]>>,
     huge_free: Vec<u32>,
 }
 
-impl Default for Slab {
-    fn default() -> Slab {
-        let class = |size: &u16| Class {
-            size: usize::from(*size),
-            per_page: (PAGE / usize::from(*size)) as u32,
-            pages: Vec::new(),
-            used: 0,
-            free: NONE,
-        };
-        Slab {
-            classes: SIZES.iter().map(class).collect(),
-            huge: Vec::new(),
-            huge_free: Vec::new(),
+#[inline]
+fn size_of_class(class: u8) -> usize {
+    usize::from(SIZES[usize::from(class)])
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.free == NO_SLOT && usize::from(self.begun) == PAGE / size_of_class(self.class)
+    }
+
+    fn take(&mut self) -> u16 {
+        self.used += 1;
+        if self.free == NO_SLOT {
+            self.begun += 1;
+            return self.begun - 1;
         }
+        let slot = self.free;
+        let bytes = &self.bytes[usize::from(slot) * size_of_class(self.class)..];
+        self.free = u16::from_le_bytes([bytes[0], bytes[1]]);
+        slot
+    }
+
+    fn give(&mut self, slot: u16) {
+        let next = self.free.to_le_bytes();
+        let at = usize::from(slot) * size_of_class(self.class);
+        self.bytes[at..at + 2].copy_from_slice(&next);
+        self.free = slot;
+        self.used -= 1;
     }
 }
 
-impl Class {
-    fn take(&mut self) -> u32 {
-        if self.free != NONE {
-            let slot = self.free;
-            let bytes = self.slot(slot);
-            let next = u32::from_le_bytes(bytes[..4].try_into().expect("a slot has 16 bytes"));
-            self.free = next;
-            return slot;
-        }
-        if self.used == self.pages.len() as u32 * self.per_page {
-            self.pages
-                .push(vec![0; self.per_page as usize * self.size].into_boxed_slice());
-        }
-        self.used += 1;
-        self.used - 1
-    }
-
-    fn give(&mut self, slot: u32) {
-        let next = self.free;
-        self.slot_mut(slot)[..4].copy_from_slice(&next.to_le_bytes());
-        self.free = slot;
-    }
-
-    #[inline]
-    fn slot(&self, slot: u32) -> &[u8] {
-        let at = (slot % self.per_page) as usize * self.size;
-        &self.pages[(slot / self.per_page) as usize][at..at + self.size]
-    }
-
-    #[inline]
-    fn slot_mut(&mut self, slot: u32) -> &mut [u8] {
-        let at = (slot % self.per_page) as usize * self.size;
-        &mut self.pages[(slot / self.per_page) as usize][at..at + self.size]
-    }
+/// Page and slot of a handle.
+#[inline]
+fn place(slot: u32) -> (usize, usize) {
+    (
+        (slot >> SLOT_BITS) as usize,
+        (slot & ((1 << SLOT_BITS) - 1)) as usize,
+    )
 }
 
 impl Slab {
+    fn take_slot(&mut self, class: u8) -> u32 {
+        let partial = &mut self.partial[usize::from(class)];
+        let page = loop {
+            match partial.last() {
+                // Entries may be out of date: full again, or gone to another class.
+                Some(page) => {
+                    let state = &self.pages[*page as usize];
+                    if state.class == class && !state.is_full() {
+                        break *page;
+                    }
+                    partial.pop();
+                }
+                None => {
+                    let page = self.empty.pop().unwrap_or_else(|| {
+                        self.pages.push(Page {
+                            bytes: Box::new([0; PAGE]),
+                            class: NO_CLASS,
+                            used: 0,
+                            begun: 0,
+                            free: NO_SLOT,
+                        });
+                        self.pages.len() as u32 - 1
+                    });
+                    self.pages[page as usize].class = class;
+                    partial.push(page);
+                    break page;
+                }
+            }
+        };
+        page << SLOT_BITS | u32::from(self.pages[page as usize].take())
+    }
+
+    fn give_slot(&mut self, class: u8, slot: u32) {
+        let (number, slot) = place(slot);
+        let page = &mut self.pages[number];
+        let was_full = page.is_full();
+        page.give(slot as u16);
+        if page.used == 0 {
+            (page.class, page.begun, page.free) = (NO_CLASS, 0, NO_SLOT);
+            self.empty.push(number as u32);
+        } else if was_full {
+            self.partial[usize::from(class)].push(number as u32);
+        }
+    }
+
+    #[inline]
+    fn slot(&self, class: u8, slot: u32) -> &[u8] {
+        let (page, slot) = place(slot);
+        let size = size_of_class(class);
+        &self.pages[page].bytes[slot * size..(slot + 1) * size]
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, class: u8, slot: u32) -> &mut [u8] {
+        let (page, slot) = place(slot);
+        let size = size_of_class(class);
+        &mut self.pages[page].bytes[slot * size..(slot + 1) * size]
+    }
+
     /// A run of at least `len` bytes, its content undefined.
     pub fn take(&mut self, len: usize) -> Handle {
         if len == 0 {
@@ -113,7 +171,7 @@ impl Slab {
         }
         match SIZES.iter().position(|size| usize::from(*size) >= len) {
             Some(class) => Handle {
-                slot: self.classes[class].take(),
+                slot: self.take_slot(class as u8),
                 class: class as u8,
             },
             None => {
@@ -139,7 +197,7 @@ impl Slab {
         match handle.class {
             _ if handle.is_none() => &[],
             HUGE => &self.huge[handle.slot as usize],
-            class => self.classes[usize::from(class)].slot(handle.slot),
+            class => self.slot(class, handle.slot),
         }
     }
 
@@ -149,7 +207,7 @@ impl Slab {
         match handle.class {
             _ if handle.is_none() => &mut [],
             HUGE => &mut self.huge[handle.slot as usize],
-            class => self.classes[usize::from(class)].slot_mut(handle.slot),
+            class => self.slot_mut(class, handle.slot),
         }
     }
 
@@ -159,7 +217,7 @@ impl Slab {
         match handle.class {
             _ if handle.is_none() => 0,
             HUGE => self.huge[handle.slot as usize].len(),
-            class => self.classes[usize::from(class)].size,
+            class => size_of_class(class),
         }
     }
 
@@ -187,14 +245,13 @@ impl Slab {
                 self.huge[handle.slot as usize] = Box::default();
                 self.huge_free.push(handle.slot);
             }
-            class => self.classes[usize::from(class)].give(handle.slot),
+            class => self.give_slot(class, handle.slot),
         }
     }
 
     /// Bytes taken from the allocator.
     pub fn bytes(&self) -> usize {
-        let pages = |class: &Class| class.pages.len() * class.per_page as usize * class.size;
-        self.classes.iter().map(pages).sum::<usize>()
+        self.pages.len() * (PAGE + size_of::<Page>())
             + self.huge.iter().map(|bytes| bytes.len()).sum::<usize>()
     }
 }
@@ -227,6 +284,10 @@ mod tests {
             assert!(slab.get(handle)[..*len].iter().all(|b| b == byte));
         }
         let before = slab.bytes();
+        assert!(
+            runs.iter()
+                .all(|(handle, _, len)| slab.capacity(handle) >= *len)
+        );
         let small: Vec<Handle> = (0..100).map(|_| slab.take(20)).collect();
         small.into_iter().for_each(|handle| slab.give(handle));
         let after = slab.bytes();
@@ -234,5 +295,24 @@ mod tests {
         assert_eq!(again.len(), 100);
         assert_eq!(slab.bytes(), after);
         assert!(after <= before + PAGE);
+    }
+
+    #[test]
+    fn runs_that_grow_together_leave_nothing_behind() {
+        let mut slab = Slab::default();
+        let mut runs: Vec<Handle> = (0..2000).map(|_| slab.take(16)).collect();
+        for len in [30, 60, 90, 120, 200, 300, 400, 600, 800] {
+            for run in &mut runs {
+                slab.grow(run, len, 16);
+            }
+        }
+        let needed = 2000 * 864;
+        assert!(
+            slab.bytes() < needed * 4 / 3,
+            "{} for {needed}",
+            slab.bytes()
+        );
+        runs.into_iter().for_each(|run| slab.give(run));
+        assert_eq!(slab.empty.len(), slab.pages.len());
     }
 }

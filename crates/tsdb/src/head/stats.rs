@@ -76,6 +76,29 @@ impl Head {
         stats
     }
 
+    /// Where the head's memory goes: bytes by what they are for.
+    pub fn memory(&self) -> Vec<(&'static str, usize)> {
+        let mut runs = 0;
+        let mut series = 0;
+        for shard in &self.shards {
+            let shard = shard.lock();
+            runs += shard.slab.bytes();
+            series += shard.bytes();
+        }
+        let hashes = self
+            .by_hash
+            .iter()
+            .map(|table| table.lock().allocation_size());
+        let (pairs, postings) = self.index.read().bytes();
+        vec![
+            ("open chunks, labels, chunk lists", runs),
+            ("series", series),
+            ("label hashes", hashes.sum()),
+            ("label pairs", pairs),
+            ("postings", postings),
+        ]
+    }
+
     /// The metadata last noted for a series.
     pub fn metadata(&self, labels: &model::Labels) -> Option<model::Metadata> {
         let id = self.find(labels)?;
@@ -90,4 +113,3 @@ fn packed_len(name: &str, value: &str) -> usize {
     let text = |len: usize| len + if len < 255 { 1 } else { 4 };
     text(name.len()) + text(value.len())
 }
-
