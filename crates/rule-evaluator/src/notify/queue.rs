@@ -217,3 +217,6 @@ pub(super) async fn run(
         queue.done();
     }
 }
+
+#[cfg(test)]
+mod tests;
