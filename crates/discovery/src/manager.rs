@@ -177,6 +177,7 @@ impl Manager {
                 self.next_id += 1;
                 let updates = Updates {
                     provider: self.next_id,
+                    manager: self.name.as_str().into(),
                     sender: self.sender.clone(),
                 };
                 let run = config.mechanism().run(updates, self.metrics.clone());

@@ -80,7 +80,7 @@ impl Mechanism for HttpConfig {
             let client = match Client::new(&self.0.inlined, ClientOptions::default()) {
                 Ok(client) => client,
                 Err(error) => {
-                    metrics.failed_configs.with(&["scrape"]).add(1.0);
+                    metrics.failed_configs.with(&[&updates.manager]).add(1.0);
                     tracing::error!(discovery = "http", url, err = %error, "Cannot create service discovery");
                     return;
                 }

@@ -22,6 +22,8 @@ pub trait Mechanism: Send + 'static {
 #[derive(Clone, Debug)]
 pub struct Updates {
     pub(crate) provider: u64,
+    /// The manager's name, for metrics.
+    pub(crate) manager: std::sync::Arc<str>,
     pub(crate) sender: mpsc::Sender<(u64, Vec<TargetGroup>)>,
 }
 
