@@ -22,10 +22,18 @@ thread_local! {
 
 /// Calls `f` with empty columns that keep their memory between calls.
 pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut Columns) -> T) -> T {
+    /// More samples than this are not worth keeping memory for.
+    const KEEP: usize = 1 << 18;
     SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
         Ok(mut columns) => {
             columns.clear();
-            f(&mut columns)
+            let result = f(&mut columns);
+            // Histograms are shared with storage, which may want to let go of them.
+            columns.histograms.clear();
+            if columns.floats.capacity() > KEEP || columns.histograms.capacity() > KEEP {
+                *columns = Columns::default();
+            }
+            result
         }
         // A column that needs another one while it is computed.
         Err(_) => f(&mut Columns::default()),
