@@ -145,7 +145,7 @@ impl Engine {
             for record in &records {
                 wal::frame(record, &mut framed);
             }
-            Some(self.0.writer.append(framed))
+            Some(self.0.writer.append(&framed))
         };
         drop(router);
         self.0.wake.notify_one();
@@ -322,7 +322,9 @@ impl Engine {
                 _ = alive.tick() => {
                     let mut framed = Vec::new();
                     wal::frame(&Record::Alive(self.now()), &mut framed);
-                    self.0.writer.append_lazily(framed);
+                    if let Err(error) = self.0.writer.append_lazily(&framed) {
+                        self.log_failed(&error);
+                    }
                 }
                 () = self.0.stop.cancelled() => return,
             }

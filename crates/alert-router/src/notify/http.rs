@@ -60,6 +60,17 @@ impl Http {
         self.send_json(Method::POST, url, body, &[]).await
     }
 
+    /// Posts a text that is JSON already.
+    ///
+    /// # Errors
+    /// As [`Http::post_json`].
+    pub async fn post_json_text(&self, url: &str, text: String) -> Result<Answer, Failure> {
+        let mut bytes = text.into_bytes();
+        bytes.push(b'\n');
+        let kind = "application/json";
+        self.send(Method::POST, url, kind, bytes, &[]).await
+    }
+
     /// Sends JSON.
     ///
     /// # Errors

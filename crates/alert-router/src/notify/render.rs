@@ -21,8 +21,8 @@ pub trait Render: Send + Sync {
     /// The template engine's message.
     fn html(&self, template: &str, notification: &Notification) -> Result<String, String>;
 
-    /// The data itself, in the form that webhooks get.
-    fn data(&self, notification: &Notification) -> Value;
+    /// The data itself as JSON, byte for byte as upstream sends it to webhooks.
+    fn json(&self, notification: &Notification) -> String;
 }
 
 /// The templates of a configuration, and what all notifications share.
@@ -82,10 +82,10 @@ impl Render for Expander {
             .map_err(|e| e.to_string())
     }
 
-    fn data(&self, notification: &Notification) -> Value {
-        let json = self.notification_data(notification).to_json();
-        json.ok()
-            .and_then(|json| serde_json::from_str(&json).ok())
+    fn json(&self, notification: &Notification) -> String {
+        // It is all text and times, which always have a form in JSON.
+        self.notification_data(notification)
+            .to_json()
             .unwrap_or_default()
     }
 }
@@ -132,8 +132,13 @@ impl<'a> Texts<'a> {
     }
 
     /// The data as webhooks get it.
+    pub fn json(&self) -> String {
+        self.render.json(self.notification)
+    }
+
+    /// [`Texts::json`] as a value.
     pub fn data(&self) -> Value {
-        self.render.data(self.notification)
+        serde_json::from_str(&self.json()).unwrap_or_default()
     }
 
     /// Expands all texts of a value, keys too. A text that turns out to be YAML or JSON (`{{ toJson

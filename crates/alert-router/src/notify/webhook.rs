@@ -75,29 +75,43 @@ impl Webhook {
         }
         let texts = Texts::new(&*self.render, &cut);
         let message = match &self.config.payload {
-            Some(payload) => texts.deep(payload)?,
-            None => {
-                let mut message = texts.data();
-                message["version"] = "4".into();
-                message["groupKey"] = Value::from(&*cut.group_key);
-                message["truncatedAlerts"] = truncated.into();
-                message
-            }
+            Some(payload) => texts.deep(payload)?.to_string(),
+            None => message(&texts.json(), &cut.group_key, truncated),
         };
         let url = match self.config.url.expose() {
             "" => secret_file(&self.config.url_file).await?,
             url => url.to_owned(),
         };
         let url = texts.text(&url)?;
-        let answer = self.http.post_json(&url, &message).await?;
+        let answer = self.http.post_json_text(&url, message).await?;
         // The body may repeat what was sent, the URL included: it is not for the log.
         answer.without_body().check(&[429])?;
         Ok(notification.memory.clone())
     }
 }
 
+/// The data with the fields that follow it, in upstream's order.
+fn message(data: &str, group_key: &str, truncated: usize) -> String {
+    let data = data.trim_end().strip_suffix('}').unwrap_or("{");
+    let key = Value::from(group_key);
+    format!(r#"{data},"version":"4","groupKey":{key},"truncatedAlerts":{truncated}}}"#)
+}
+
 impl Notifier for Webhook {
     fn notify<'a>(&'a self, n: &'a Notification) -> BoxFuture<'a, Result<Memory, Failure>> {
         Box::pin(self.send(n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_data() {
+        assert_eq!(
+            message("{\"receiver\":\"r\"}", "{}:{a=\"b\"}", 2),
+            r#"{"receiver":"r","version":"4","groupKey":"{}:{a=\"b\"}","truncatedAlerts":2}"#
+        );
     }
 }

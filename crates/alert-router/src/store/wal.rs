@@ -11,6 +11,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::record::Record;
 
@@ -46,6 +47,15 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> Error {
 pub struct Wal {
     dir: PathBuf,
     number: u64,
+    file: Arc<File>,
+    bytes: u64,
+}
+
+/// A new file that is on disk, but not the current one yet.
+#[derive(Debug)]
+pub struct Next {
+    number: u64,
+    temporary: PathBuf,
     file: File,
     bytes: u64,
 }
@@ -80,7 +90,7 @@ impl Wal {
         }
         numbers.sort_unstable();
         let Some(number) = numbers.pop() else {
-            let wal = Wal::create(dir, 1, &[])?;
+            let wal = Wal::adopt(dir, prepare(dir, 1, &[])?, &[])?;
             let replay = Replay {
                 records: Vec::new(),
                 torn_bytes: 0,
@@ -127,37 +137,30 @@ impl Wal {
         let wal = Wal {
             dir: dir.to_owned(),
             number,
-            file,
+            file: Arc::new(file),
             bytes: end as u64,
         };
         Ok((wal, replay))
     }
 
-    /// Writes a whole new file and makes it the current one in a single step.
-    fn create(dir: &Path, number: u64, framed: &[u8]) -> Result<Wal, Error> {
-        let path = file_path(dir, number);
-        let temporary = path.with_extension("log.tmp");
-        // A leftover of an attempt that failed; appending needs an empty file.
-        match fs::remove_file(&temporary) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(&temporary)(e)),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .append(true)
-            .open(&temporary)
-            .map_err(io_error(&temporary))?;
-        file.write_all(MAGIC)
-            .and_then(|()| file.write_all(framed))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&temporary, &path))
+    /// Makes a prepared file the current one, with what has come since it was prepared.
+    fn adopt(dir: &Path, next: Next, since: &[u8]) -> Result<Wal, Error> {
+        let path = file_path(dir, next.number);
+        let mut file = next.file;
+        let synced = if since.is_empty() {
+            Ok(())
+        } else {
+            file.write_all(since).and_then(|()| file.sync_data())
+        };
+        synced
+            .and_then(|()| fs::rename(&next.temporary, &path))
             .and_then(|()| File::open(dir)?.sync_all())
             .map_err(io_error(&path))?;
         Ok(Wal {
             dir: dir.to_owned(),
-            number,
-            file,
-            bytes: (MAGIC.len() + framed.len()) as u64,
+            number: next.number,
+            file: Arc::new(file),
+            bytes: next.bytes + since.len() as u64,
         })
     }
 
@@ -166,17 +169,24 @@ impl Wal {
         self.bytes
     }
 
-    /// Appends records that [`frame`] has written; with `sync` they are on disk afterwards.
+    /// The directory and the number of the next file.
+    pub fn next(&self) -> (PathBuf, u64) {
+        (self.dir.clone(), self.number + 1)
+    }
+
+    /// The current file, to be synced without holding the log.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Hands records that [`frame`] has written to the system: they survive the end of the process,
+    /// and once [`Wal::file`] is synced that of the machine.
     ///
     /// # Errors
     /// [`Error`]; the file is then cut back to where it was, so that a part of a record does not
     /// hide what is appended later.
-    pub fn append(&mut self, framed: &[u8], sync: bool) -> Result<(), Error> {
-        let written = self
-            .file
-            .write_all(framed)
-            .and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
-        match written {
+    pub fn append(&mut self, framed: &[u8]) -> Result<(), Error> {
+        match (&*self.file).write_all(framed) {
             Ok(()) => {
                 self.bytes += framed.len() as u64;
                 Ok(())
@@ -189,15 +199,52 @@ impl Wal {
         }
     }
 
+    /// Replaces the file by a prepared one and what has come since.
+    ///
+    /// # Errors
+    /// [`Error`]; the old file stays the current one unless only its removal failed.
+    pub fn switch(&mut self, next: Next, since: &[u8]) -> Result<(), Error> {
+        let old = file_path(&self.dir, self.number);
+        *self = Wal::adopt(&self.dir, next, since)?;
+        fs::remove_file(&old).map_err(io_error(&old))
+    }
+
     /// Replaces the file by one that holds `framed` only.
     ///
     /// # Errors
-    /// [`Error`]; the old file stays the current one.
+    /// As [`Wal::switch`].
     pub fn rotate(&mut self, framed: &[u8]) -> Result<(), Error> {
-        let old = file_path(&self.dir, self.number);
-        *self = Wal::create(&self.dir, self.number + 1, framed)?;
-        fs::remove_file(&old).map_err(io_error(&old))
+        let (dir, number) = self.next();
+        self.switch(prepare(&dir, number, framed)?, &[])
     }
+}
+
+/// Writes a whole new file under its temporary name.
+///
+/// # Errors
+/// [`Error`].
+pub fn prepare(dir: &Path, number: u64, framed: &[u8]) -> Result<Next, Error> {
+    let temporary = file_path(dir, number).with_extension("log.tmp");
+    // A leftover of an attempt that failed; appending needs an empty file.
+    match fs::remove_file(&temporary) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(&temporary)(e)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .append(true)
+        .open(&temporary)
+        .map_err(io_error(&temporary))?;
+    file.write_all(MAGIC)
+        .and_then(|()| file.write_all(framed))
+        .and_then(|()| file.sync_all())
+        .map_err(io_error(&temporary))?;
+    Ok(Next {
+        number,
+        temporary,
+        file,
+        bytes: (MAGIC.len() + framed.len()) as u64,
+    })
 }
 
 fn file_path(dir: &Path, number: u64) -> PathBuf {
@@ -267,7 +314,7 @@ mod tests {
     fn appends_survive_and_torn_tails_do_not() {
         let dir = tempfile::tempdir().unwrap();
         let (mut wal, _) = Wal::open(dir.path()).unwrap();
-        wal.append(&framed(&[1, 2]), true).unwrap();
+        wal.append(&framed(&[1, 2])).unwrap();
         drop(wal);
         let path = file_path(dir.path(), 1);
         let whole = fs::read(&path).unwrap();
@@ -277,7 +324,7 @@ mod tests {
             assert_eq!(seen, [1], "{cut}");
             assert_eq!(torn, 17 - cut as u64);
             let (mut wal, _) = Wal::open(dir.path()).unwrap();
-            wal.append(&framed(&[9]), true).unwrap();
+            wal.append(&framed(&[9])).unwrap();
             assert_eq!(read(dir.path()).0, [1, 9]);
         }
         let mut flipped = whole.clone();
@@ -291,9 +338,11 @@ mod tests {
     fn rotation_is_one_step() {
         let dir = tempfile::tempdir().unwrap();
         let (mut wal, _) = Wal::open(dir.path()).unwrap();
-        wal.append(&framed(&[1, 2, 3]), true).unwrap();
-        wal.rotate(&framed(&[3])).unwrap();
-        wal.append(&framed(&[4]), false).unwrap();
+        wal.append(&framed(&[1, 2, 3])).unwrap();
+        let (folder, number) = wal.next();
+        let next = prepare(&folder, number, &framed(&[3])).unwrap();
+        wal.switch(next, &[]).unwrap();
+        wal.append(&framed(&[4])).unwrap();
         assert_eq!(read(dir.path()).0, [3, 4]);
         // Crashed while writing the next one: it is ignored.
         fs::write(dir.path().join("00000003.log.tmp"), b"FWAR").unwrap();

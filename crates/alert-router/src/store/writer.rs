@@ -1,36 +1,40 @@
-//! The thread that owns the log. Whoever changes the state hands its records over in the order of
-//! the changes and waits; what arrives while the disk is busy is written and synced together.
+//! The way to the log. Whoever changes the state appends its records in the order of the changes:
+//! they are with the system at once, so that the end of the process does not lose them. A thread
+//! syncs the file, once for all who wait, and writes the log anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::wal::Wal;
+use super::wal::{self, Wal};
 
 /// Told whether what was handed over is on disk; an error is text for a log line or an answer.
 pub type Done = oneshot::Receiver<Result<(), Arc<str>>>;
 
+type Answer = oneshot::Sender<Result<(), Arc<str>>>;
+
 enum Job {
-    Append {
-        framed: Vec<u8>,
-        /// `None` for records that need not survive a power failure.
-        done: Option<oneshot::Sender<Result<(), Arc<str>>>>,
-    },
-    Rotate {
-        framed: Vec<u8>,
-        done: oneshot::Sender<Result<(), Arc<str>>>,
-    },
+    Sync(Answer),
+    Rotate { framed: Vec<u8>, done: Answer },
 }
 
-/// The way to the log. Dropping it ends the thread after everything handed over is written.
+/// See the module. Dropping it ends the thread after everything asked for is done.
 #[derive(Debug)]
 pub struct Writer {
+    log: Option<Arc<Mutex<Log>>>,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    bytes: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Log {
+    wal: Wal,
+    /// While the log is written anew: what has been appended since. It goes to the old file, which
+    /// counts until the new one is complete, and to the new one.
+    since: Option<Vec<u8>>,
 }
 
 impl Writer {
@@ -39,52 +43,83 @@ impl Writer {
     /// # Errors
     /// If the system has no thread left.
     pub fn start(wal: Wal) -> std::io::Result<Writer> {
+        let log = Arc::new(Mutex::new(Log { wal, since: None }));
         let (jobs, receiver) = mpsc::channel();
-        let bytes = Arc::new(AtomicU64::new(wal.bytes()));
-        let shared = Arc::clone(&bytes);
+        let shared = Arc::clone(&log);
         let thread = std::thread::Builder::new()
             .name("state-log".to_owned())
-            .spawn(move || run(wal, &receiver, &shared))?;
+            .spawn(move || run(&shared, &receiver))?;
         Ok(Writer {
+            log: Some(log),
             jobs: Some(jobs),
             thread: Some(thread),
-            bytes,
         })
     }
 
     /// A writer that keeps nothing, for simulations: everything counts as written at once.
     pub fn discarding() -> Writer {
         Writer {
+            log: None,
             jobs: None,
             thread: None,
-            bytes: Arc::new(AtomicU64::new(0)),
         }
     }
 
     /// How long the log is.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.log.as_ref().map_or(0, |log| log.lock().wal.bytes())
     }
 
     /// Appends framed records; the answer comes once they are on disk.
-    pub fn append(&self, framed: Vec<u8>) -> Done {
+    pub fn append(&self, framed: &[u8]) -> Done {
         let (done, answer) = oneshot::channel();
-        self.send(Job::Append {
-            framed,
-            done: Some(done),
-        });
+        match self.write(framed) {
+            Ok(()) => self.send(Job::Sync(done)),
+            Err(error) => {
+                let _ = done.send(Err(error));
+            }
+        }
         answer
     }
 
     /// Appends framed records whose loss at a power failure does no harm.
-    pub fn append_lazily(&self, framed: Vec<u8>) {
-        self.send(Job::Append { framed, done: None });
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn append_lazily(&self, framed: &[u8]) -> Result<(), Arc<str>> {
+        self.write(framed)
     }
 
-    /// Replaces the log by one that holds `framed`, the whole state.
+    fn write(&self, framed: &[u8]) -> Result<(), Arc<str>> {
+        let Some(log) = &self.log else {
+            return Ok(());
+        };
+        let mut log = log.lock();
+        log.wal
+            .append(framed)
+            .map_err(|e| Arc::from(e.to_string()))?;
+        if let Some(since) = &mut log.since {
+            since.extend_from_slice(framed);
+        }
+        Ok(())
+    }
+
+    /// Replaces the log by one that holds `framed`, the whole state as of now, and what is appended
+    /// from now on.
     pub fn rotate(&self, framed: Vec<u8>) -> Done {
         let (done, answer) = oneshot::channel();
-        self.send(Job::Rotate { framed, done });
+        let begun = self.log.as_ref().is_none_or(|log| {
+            let mut log = log.lock();
+            let begun = log.since.is_none();
+            log.since.get_or_insert_default();
+            begun
+        });
+        if begun {
+            self.send(Job::Rotate { framed, done });
+        } else {
+            // One is under way; the log is complete with or without another.
+            let _ = done.send(Ok(()));
+        }
         answer
     }
 
@@ -94,14 +129,10 @@ impl Writer {
             Some(jobs) => {
                 let _ = jobs.send(job);
             }
-            None => match job {
-                Job::Append { done, .. } => {
-                    let _ = done.map(|done| done.send(Ok(())));
-                }
-                Job::Rotate { done, .. } => {
-                    let _ = done.send(Ok(()));
-                }
-            },
+            None => {
+                let (Job::Sync(done) | Job::Rotate { done, .. }) = job;
+                let _ = done.send(Ok(()));
+            }
         }
     }
 }
@@ -115,18 +146,14 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut wal: Wal, jobs: &mpsc::Receiver<Job>, bytes: &AtomicU64) {
+fn run(log: &Mutex<Log>, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        let mut framed = Vec::new();
         let mut waiting = Vec::new();
-        let mut next = Some(first);
         let mut rotation = None;
+        let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Append { framed: more, done } => {
-                    framed.extend_from_slice(&more);
-                    waiting.extend(done);
-                }
+                Job::Sync(done) => waiting.push(done),
                 Job::Rotate { framed, done } => {
                     rotation = Some((framed, done));
                     break;
@@ -134,18 +161,70 @@ fn run(mut wal: Wal, jobs: &mpsc::Receiver<Job>, bytes: &AtomicU64) {
             }
             next = jobs.try_recv().ok();
         }
-        if !framed.is_empty() {
-            let result = wal
-                .append(&framed, !waiting.is_empty())
-                .map_err(|e| Arc::from(e.to_string()));
+        if !waiting.is_empty() {
+            // If the log has been exchanged since, the new file was synced with all of it.
+            let file = log.lock().wal.file();
+            let result = file.sync_data().map_err(|e| Arc::from(e.to_string()));
             for done in waiting {
                 let _ = done.send(result.clone());
             }
         }
         if let Some((framed, done)) = rotation {
-            let result = wal.rotate(&framed).map_err(|e| Arc::from(e.to_string()));
+            let result = rotate(log, &framed).map_err(|e| Arc::from(e.to_string()));
             let _ = done.send(result);
         }
-        bytes.store(wal.bytes(), Ordering::Relaxed);
+    }
+}
+
+fn rotate(log: &Mutex<Log>, framed: &[u8]) -> Result<(), wal::Error> {
+    let (dir, number) = log.lock().wal.next();
+    let prepared = wal::prepare(&dir, number, framed);
+    let mut log = log.lock();
+    let since = log.since.take().unwrap_or_default();
+    log.wal.switch(prepared?, &since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Record;
+    use super::*;
+
+    fn framed(fingerprint: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        wal::frame(&Record::Forget(fingerprint), &mut out);
+        out
+    }
+
+    #[test]
+    fn what_comes_during_a_rotation_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (wal, _) = Wal::open(dir.path()).unwrap();
+        let writer = Writer::start(wal).unwrap();
+        writer.append(&framed(1)).blocking_recv().unwrap().unwrap();
+        let mut answers = Vec::new();
+        for i in 10..200 {
+            if i % 10 == 0 {
+                // The state as of now is what this test has appended last.
+                answers.push(writer.rotate(framed(i)));
+            }
+            answers.push(writer.append(&framed(i)));
+        }
+        for answer in answers {
+            answer.blocking_recv().unwrap().unwrap();
+        }
+        drop(writer);
+        let (wal, replay) = Wal::open(dir.path()).unwrap();
+        let last = replay.records.last();
+        assert_eq!(last, Some(&Record::Forget(199)), "the last append is there");
+        let writer = Writer::start(wal).unwrap();
+        writer.rotate(framed(500)).blocking_recv().unwrap().unwrap();
+        writer
+            .append(&framed(501))
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        drop(writer);
+        let (_, replay) = Wal::open(dir.path()).unwrap();
+        assert_eq!(replay.records, [Record::Forget(500), Record::Forget(501)]);
     }
 }
