@@ -1,0 +1,184 @@
+//! One scrape: the enabled collectors run one after the other on one thread, which costs least; one
+//! that hangs is left alone, a new thread goes on with the rest, and the page says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use exposition::{Family, Writer};
+
+use crate::collectors::{CollectError, Collector};
+use crate::files::{Files, Paths};
+use crate::page::{Page, render};
+
+/// A collector that is enabled.
+pub struct Enabled {
+    name: &'static str,
+    collect: Collector,
+    /// It hung in an earlier scrape and has not returned.
+    stuck: AtomicBool,
+    /// Its last error was logged.
+    failing: AtomicBool,
+}
+
+/// What runs, and how long it may take.
+pub struct Collectors {
+    /// Sorted by name.
+    all: Vec<Arc<Enabled>>,
+    paths: Paths,
+    timeout: Duration,
+}
+
+/// What one collector had to say.
+struct Report {
+    at: usize,
+    page: Page,
+    seconds: f64,
+    success: bool,
+}
+
+impl Collectors {
+    /// From the collectors that are enabled; `timeout` is for each of them.
+    pub fn new(enabled: Vec<(&'static str, Collector)>, paths: Paths, timeout: Duration) -> Self {
+        let all = enabled.into_iter().map(|(name, collect)| {
+            Arc::new(Enabled {
+                name,
+                collect,
+                stuck: AtomicBool::new(false),
+                failing: AtomicBool::new(false),
+            })
+        });
+        let mut all: Vec<Arc<Enabled>> = all.collect();
+        all.sort_by_key(|enabled| enabled.name);
+        Collectors {
+            all,
+            paths,
+            timeout,
+        }
+    }
+
+    /// The names of what is enabled, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.all.iter().map(|enabled| enabled.name)
+    }
+
+    /// Runs the collectors that `wanted` names and writes the page, with `others` among its families.
+    /// Blocks: at most the timeout for each collector that hangs.
+    pub fn scrape(&self, wanted: &dyn Fn(&str) -> bool, others: &[Family], writer: &mut Writer) {
+        let chosen: Vec<Arc<Enabled>> = self
+            .all
+            .iter()
+            .filter(|enabled| wanted(enabled.name))
+            .cloned()
+            .collect();
+        let chosen = Arc::new(chosen);
+        let mut reports = self.run(&chosen);
+        reports.sort_by_key(|report| report.at);
+        let mut own = Page::new();
+        for report in &reports {
+            let labels = [("collector", chosen[report.at].name)];
+            own.gauge(
+                "node_scrape_collector_duration_seconds",
+                "node_exporter: Duration of a collector scrape.",
+                &labels,
+                report.seconds,
+            );
+        }
+        for report in &reports {
+            own.gauge(
+                "node_scrape_collector_success",
+                "node_exporter: Whether a collector succeeded.",
+                &[("collector", chosen[report.at].name)],
+                if report.success { 1.0 } else { 0.0 },
+            );
+        }
+        let mut pages: Vec<Page> = reports.into_iter().map(|report| report.page).collect();
+        pages.push(own);
+        render(&pages, others, writer);
+    }
+
+    fn run(&self, chosen: &Arc<Vec<Arc<Enabled>>>) -> Vec<Report> {
+        let mut reports: Vec<Report> = Vec::with_capacity(chosen.len());
+        let next = Arc::new(AtomicUsize::new(0));
+        while next.load(Ordering::SeqCst) < chosen.len() {
+            let (sender, receiver) = mpsc::channel();
+            let (work, counter) = (chosen.clone(), next.clone());
+            let mut files = Files::new(self.paths.clone());
+            let spawned = std::thread::Builder::new()
+                .name("collect".to_owned())
+                .stack_size(512 << 10)
+                .spawn(move || {
+                    loop {
+                        let at = counter.fetch_add(1, Ordering::SeqCst);
+                        let Some(enabled) = work.get(at) else { return };
+                        let report = enabled.run(at, &mut files);
+                        if sender.send(report).is_err() {
+                            // Nobody waits any more: the scrape went on without us.
+                            enabled.stuck.store(false, Ordering::SeqCst);
+                            return;
+                        }
+                    }
+                });
+            if let Err(error) = spawned {
+                tracing::error!(err = %error, "cannot start a thread for the collectors");
+                break;
+            }
+            loop {
+                match receiver.recv_timeout(self.timeout) {
+                    Ok(report) => reports.push(report),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        // The one that was begun last, as they run one after the other.
+                        let at = next.load(Ordering::SeqCst).saturating_sub(1);
+                        let Some(enabled) = chosen.get(at) else { break };
+                        enabled.stuck.store(true, Ordering::SeqCst);
+                        tracing::error!(name = enabled.name, timeout = ?self.timeout, "collector timed out");
+                        reports.push(Report {
+                            at,
+                            page: Page::new(),
+                            seconds: self.timeout.as_secs_f64(),
+                            success: false,
+                        });
+                        break;
+                    }
+                }
+            }
+        }
+        reports
+    }
+}
+
+impl Enabled {
+    fn run(&self, at: usize, files: &mut Files) -> Report {
+        let begin = Instant::now();
+        let mut page = Page::new();
+        let outcome = if self.stuck.load(Ordering::SeqCst) {
+            Err(CollectError::Other(
+                "still busy with an earlier scrape".to_owned(),
+            ))
+        } else {
+            let run = std::panic::AssertUnwindSafe(|| (self.collect)(files, &mut page));
+            std::panic::catch_unwind(run)
+                .unwrap_or_else(|_| Err(CollectError::Other("the collector panicked".to_owned())))
+        };
+        let seconds = begin.elapsed().as_secs_f64();
+        match &outcome {
+            Ok(()) => self.failing.store(false, Ordering::Relaxed),
+            Err(CollectError::NoData) => {
+                tracing::debug!(name = self.name, "collector returned no data");
+            }
+            // Said once until it works again: a scrape every few seconds would fill the log.
+            Err(error) if !self.failing.swap(true, Ordering::Relaxed) && !error.is_missing() => {
+                tracing::error!(name = self.name, err = %error, "collector failed");
+            }
+            Err(error) => tracing::debug!(name = self.name, err = %error, "collector failed"),
+        }
+        Report {
+            at,
+            page,
+            seconds,
+            success: outcome.is_ok(),
+        }
+    }
+}
