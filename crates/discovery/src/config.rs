@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::group::GroupSection;
 use crate::mechanism::dns::DnsConfig;
+use crate::mechanism::docker::DockerConfig;
 use crate::mechanism::file::FileConfig;
 use crate::mechanism::http::HttpConfig;
 
@@ -116,13 +117,14 @@ configs! {
         http_sd_configs: HttpConfig,
         /// Targets from DNS.
         dns_sd_configs: DnsConfig,
+        /// The containers of a Docker engine.
+        docker_sd_configs: DockerConfig,
     }
     unsupported {
         aws_sd_configs,
         azure_sd_configs,
         consul_sd_configs,
         digitalocean_sd_configs,
-        docker_sd_configs,
         dockerswarm_sd_configs,
         ec2_sd_configs,
         ecs_sd_configs,
@@ -178,6 +180,9 @@ impl Configs {
         }
         for http in &mut self.http_sd_configs {
             http.resolve_paths(dir);
+        }
+        for docker in &mut self.docker_sd_configs {
+            docker.resolve_paths(dir);
         }
     }
 }

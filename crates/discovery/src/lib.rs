@@ -21,6 +21,7 @@ pub use config::{Configs, Unsupported};
 pub use group::{GroupSection, TargetGroup, parse_groups_json, parse_groups_yaml};
 pub use manager::{Manager, TargetSets};
 pub use mechanism::dns::{DnsConfig, RecordType};
+pub use mechanism::docker::{DockerConfig, DockerSection};
 pub use mechanism::file::FileConfig;
 pub use mechanism::http::HttpConfig;
 pub use mechanism::{Mechanism, Updates};

@@ -46,6 +46,7 @@ enum Config {
     File(crate::FileConfig),
     Http(Box<crate::HttpConfig>),
     Dns(crate::DnsConfig),
+    Docker(Box<crate::DockerConfig>),
 }
 
 impl Config {
@@ -54,6 +55,7 @@ impl Config {
             Config::File(config) => Box::new(config),
             Config::Http(config) => config,
             Config::Dns(config) => Box::new(config),
+            Config::Docker(config) => config,
         }
     }
 }
@@ -214,10 +216,10 @@ fn running(configs: &Configs) -> Vec<Config> {
     let files = configs.file_sd_configs.iter().cloned().map(Config::File);
     let http = configs.http_sd_configs.iter().cloned();
     let dns = configs.dns_sd_configs.iter().cloned().map(Config::Dns);
-    files
-        .chain(http.map(|config| Config::Http(Box::new(config))))
-        .chain(dns)
-        .collect()
+    let docker = configs.docker_sd_configs.iter().cloned();
+    let http = http.map(|config| Config::Http(Box::new(config)));
+    let docker = docker.map(|config| Config::Docker(Box::new(config)));
+    files.chain(http).chain(dns).chain(docker).collect()
 }
 
 async fn receive(
@@ -346,6 +348,45 @@ mod tests {
         assert_eq!(addresses(&published.borrow(), "job"), ["f:1", "f:2", "s:1"]);
         std::fs::remove_file(&path).unwrap();
         until(&mut published, |sets| addresses(sets, "job") == ["s:1"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_docker_engine_is_asked_over_its_socket() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("docker.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut buffer = [0; 4096];
+                let n = stream.read(&mut buffer).await.unwrap();
+                let request = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                let body = if request.starts_with(
+                    "GET /containers/json?filters=%7B%22label%22%3A%7B%22a%22%3Atrue%7D%7D ",
+                ) {
+                    r#"[{"Id":"c","Names":["/x"],"HostConfig":{"NetworkMode":"host"},"NetworkSettings":{"Networks":{"host":{"IPAddress":"","NetworkID":"n"}}}}]"#
+                } else {
+                    "[]"
+                };
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(body.as_bytes()).await.unwrap();
+            }
+        });
+        let metrics = Metrics::new(&telemetry::Registry::new());
+        let (mut manager, mut published) = Manager::new("scrape", metrics);
+        let yaml = format!(
+            "docker_sd_configs: [{{host: 'unix://{}', port: 9100, filters: [{{name: label, values: [a]}}]}}]\n",
+            path.display()
+        );
+        manager.apply(&BTreeMap::from([("job".to_owned(), configs(&yaml))]));
+        until(&mut published, |sets| {
+            sets.contains_key("job") && addresses(sets, "job") == ["localhost:9100"]
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The mechanisms, one a file.
 
 pub(crate) mod dns;
+pub(crate) mod docker;
 pub(crate) mod file;
 pub(crate) mod http;
 
