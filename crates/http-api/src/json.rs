@@ -22,7 +22,7 @@ impl serde_json::ser::Formatter for GoFormatter {
     /// Whole numbers have no fraction; the exponent's leading zero goes.
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, v: f64) -> io::Result<()> {
         let mut text = Vec::with_capacity(24);
-        let exponent = v != 0.0 && (v.abs() < 1e-6 || v.abs() >= 1e21);
+        let exponent = v != 0.0 && !(1e-6..1e21).contains(&v.abs());
         golang::strconv::append_float(&mut text, v, if exponent { 'e' } else { 'f' }, -1, 64);
         if let [.., b'e', b'-', b'0', _] = text[..] {
             text.remove(text.len() - 2);
@@ -99,7 +99,7 @@ pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
 pub fn write_float(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
     let abs = v.abs();
-    let exponent = abs != 0.0 && (abs < 1e-6 || abs >= 1e21);
+    let exponent = abs != 0.0 && !(1e-6..1e21).contains(&abs);
     golang::strconv::append_float(out, v, if exponent { 'e' } else { 'f' }, -1, 64);
     out.push(b'"');
 }

@@ -73,14 +73,14 @@ const MAX_TIME: (&str, i64) = ("292277025-08-18T07:12:54.999999999Z", i64::MAX);
 /// # Errors
 /// Upstream's text.
 pub fn parse_time_ms(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = golang::strconv::parse_float(text) {
-        if seconds.is_finite() {
-            let whole = seconds.trunc();
-            let fraction_ms = ((seconds - whole) * 1000.0).round();
-            return Ok((whole as i64)
-                .saturating_mul(1000)
-                .saturating_add(fraction_ms as i64));
-        }
+    if let Ok(seconds) = golang::strconv::parse_float(text)
+        && seconds.is_finite()
+    {
+        let whole = seconds.trunc();
+        let fraction_ms = ((seconds - whole) * 1000.0).round();
+        return Ok((whole as i64)
+            .saturating_mul(1000)
+            .saturating_add(fraction_ms as i64));
     }
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());

@@ -209,7 +209,7 @@ impl Config {
                         let in_file = if first == "main config file" {
                             first.clone()
                         } else {
-                            format!("{}", quote(first))
+                            quote(first)
                         };
                         return Err(Error::Conflict(format!(
                             "{}: found multiple scrape configs with job name {}, first found in {in_file}",

@@ -32,7 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::manager::{Manager, Shared};
-use crate::notify::{Notifier, Sender};
+use crate::notify::{NamedSender, Notifier};
 use crate::receivers::AlertmanagerSet;
 
 /// The program as data.
@@ -64,7 +64,7 @@ struct Evaluator {
     discovery: Mutex<discovery::Manager>,
     targets: watch::Receiver<TargetSets>,
     sets: Mutex<BTreeMap<String, AlertmanagerSet>>,
-    routers: Vec<(String, Arc<dyn Sender>)>,
+    routers: Vec<NamedSender>,
 }
 
 impl Evaluator {

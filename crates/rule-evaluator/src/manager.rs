@@ -30,13 +30,18 @@ pub struct Shared {
     pub concurrency: usize,
 }
 
+/// File and name of a group.
+type Key = (String, String);
+/// A group as the API shows it, exchanged after each evaluation.
+type View = ArcSwap<RuleGroup>;
+
 /// Runs groups.
 pub struct Manager {
     shared: Arc<Shared>,
     /// By file and name. The async lock makes reloads follow each other.
-    running: Mutex<BTreeMap<(String, String), Running>>,
+    running: Mutex<BTreeMap<Key, Running>>,
     /// What the API shows, in order of file and name.
-    views: Arc<RwLock<BTreeMap<(String, String), Arc<ArcSwap<RuleGroup>>>>>,
+    views: RwLock<BTreeMap<Key, Arc<View>>>,
 }
 
 struct Running {
@@ -58,7 +63,7 @@ impl Manager {
         Manager {
             shared,
             running: Mutex::new(BTreeMap::new()),
-            views: Arc::new(RwLock::new(BTreeMap::new())),
+            views: RwLock::new(BTreeMap::new()),
         }
     }
 
@@ -155,7 +160,7 @@ pub(crate) fn group_label(file: &str, name: &str) -> String {
 async fn run(
     shared: Arc<Shared>,
     mut group: Group,
-    view: Arc<ArcSwap<RuleGroup>>,
+    view: Arc<View>,
     stop: CancellationToken,
     mut restore: bool,
 ) -> Group {

@@ -11,7 +11,7 @@ use prometheus_config::{AlertmanagerConfig, Config};
 use relabel::Rule;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::notify::{GrpcReceiver, HttpReceiver, Sender};
+use crate::notify::{GrpcReceiver, HttpReceiver, NamedSender, Sender};
 
 /// A set of Alertmanagers, ready to make receivers of what discovery finds.
 pub struct AlertmanagerSet {
@@ -59,7 +59,7 @@ pub fn name_scheme(config: &Config) -> ValidationScheme {
 pub fn from_targets(
     sets: &BTreeMap<String, AlertmanagerSet>,
     targets: &TargetSets,
-) -> Vec<(String, Arc<dyn Sender>)> {
+) -> Vec<NamedSender> {
     let mut receivers: BTreeMap<String, Arc<dyn Sender>> = BTreeMap::new();
     for (name, groups) in targets {
         let Some(set) = sets.get(name) else { continue };
@@ -117,7 +117,7 @@ pub fn channel(address: &str) -> Result<Channel, String> {
 ///
 /// # Errors
 /// An address that is none.
-pub fn routers(addresses: &[String]) -> Result<Vec<(String, Arc<dyn Sender>)>, String> {
+pub fn routers(addresses: &[String]) -> Result<Vec<NamedSender>, String> {
     let router = |address: &String| {
         let sender: Arc<dyn Sender> = Arc::new(GrpcReceiver::new(channel(address)?));
         Ok((format!("grpc://{address}"), sender))

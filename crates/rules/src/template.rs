@@ -177,7 +177,7 @@ pub fn check_alert(alert: &str, text: &str) -> Result<(), gotemplate::Error> {
 
 /// Labels as templates see them.
 pub fn labels_value(labels: &Labels) -> Value {
-    Value::string_map(labels.into_iter())
+    Value::string_map(labels)
 }
 
 #[derive(Debug)]

@@ -14,7 +14,10 @@ use crate::wait_for;
 /// Where loopback has none left.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .port()
 }
 
 /// A running service that can be killed and started again with the same arguments.
@@ -48,7 +51,11 @@ impl Process {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let open = || -> File {
             let mut options = OpenOptions::new();
-            options.create(true).append(true).open(&self.log).expect("the log can be written")
+            options
+                .create(true)
+                .append(true)
+                .open(&self.log)
+                .expect("the log can be written")
         };
         let child = Command::new(&self.program)
             .args(&self.args)
@@ -74,18 +81,29 @@ impl Process {
     /// # Panics
     /// When the process does not end within 30 s, or not with exit code 0.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         // SAFETY: kill(2) with the id of our own child, which has not been waited for.
         let signaled = unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
         assert_eq!(signaled, 0, "{} could not be signaled", self.name);
         let what = format!("{} ends after SIGTERM", self.name);
-        let status = wait_for(&what, Duration::from_secs(30), || child.try_wait().ok().flatten());
-        assert!(status.success(), "{} ended with {status}; its log:\n{}", self.name, self.log_text());
+        let status = wait_for(&what, Duration::from_secs(30), || {
+            child.try_wait().ok().flatten()
+        });
+        assert!(
+            status.success(),
+            "{} ended with {status}; its log:\n{}",
+            self.name,
+            self.log_text()
+        );
     }
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Everything it has logged so far, over all starts.
@@ -96,8 +114,12 @@ impl Process {
     /// Log lines of level warn or error that contain none of the `announced` texts.
     pub fn unannounced(&self, announced: &[&str]) -> Vec<String> {
         let text = self.log_text();
-        let loud = text.lines().filter(|l| l.contains("level=WARN") || l.contains("level=ERROR"));
-        loud.filter(|l| !announced.iter().any(|a| l.contains(a))).map(str::to_owned).collect()
+        let loud = text
+            .lines()
+            .filter(|l| l.contains("level=WARN") || l.contains("level=ERROR"));
+        loud.filter(|l| !announced.iter().any(|a| l.contains(a)))
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -36,7 +36,10 @@ impl Receiver {
     /// Where loopback has no free port.
     pub fn start() -> Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&requests);
         thread::spawn(move || {
@@ -55,14 +58,23 @@ impl Receiver {
 
     /// All requests so far whose path begins with `path`.
     pub fn requests(&self, path: &str) -> Vec<Request> {
-        let requests = self.requests.lock().expect("no thread panics while it holds the lock");
-        requests.iter().filter(|r| r.path.starts_with(path)).cloned().collect()
+        let requests = self
+            .requests
+            .lock()
+            .expect("no thread panics while it holds the lock");
+        requests
+            .iter()
+            .filter(|r| r.path.starts_with(path))
+            .cloned()
+            .collect()
     }
 }
 
 /// Reads requests off a connection until it ends or breaks.
 fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
-    let Ok(mut writer) = connection.try_clone() else { return };
+    let Ok(mut writer) = connection.try_clone() else {
+        return;
+    };
     let mut reader = BufReader::new(connection);
     loop {
         let mut line = String::new();
@@ -90,9 +102,19 @@ fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
             return;
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        let request = Request { path, body, at: Instant::now() };
-        requests.lock().expect("no thread panics while it holds the lock").push(request);
-        if writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+        let request = Request {
+            path,
+            body,
+            at: Instant::now(),
+        };
+        requests
+            .lock()
+            .expect("no thread panics while it holds the lock")
+            .push(request);
+        if writer
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .is_err()
+        {
             return;
         }
     }

@@ -35,7 +35,9 @@ impl Smtp {
     /// # Panics
     /// With `CI=true`, instead of `None`; where the server does not come up.
     pub fn start(dir: &Path) -> Option<Smtp> {
-        let check = Command::new("python3").args(["-c", "import aiosmtpd"]).output();
+        let check = Command::new("python3")
+            .args(["-c", "import aiosmtpd"])
+            .output();
         if !check.is_ok_and(|output| output.status.success()) {
             let ci = std::env::var("CI").is_ok_and(|v| v == "true");
             assert!(!ci, "python3 with aiosmtpd is missing, and CI needs it");
@@ -44,7 +46,8 @@ impl Smtp {
         }
         let script = dir.join("smtp.py");
         let mut file = std::fs::File::create(&script).expect("the folder can be written");
-        file.write_all(SCRIPT.as_bytes()).expect("the folder can be written");
+        file.write_all(SCRIPT.as_bytes())
+            .expect("the folder can be written");
         let (port, mails) = (free_port(), dir.join("mails"));
         let args = [
             script.display().to_string(),
@@ -52,10 +55,16 @@ impl Smtp {
             mails.display().to_string(),
         ];
         let process = Process::start("smtp", Path::new("python3"), &args, dir);
-        wait_for("the mail server listens", std::time::Duration::from_secs(20), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Some(Smtp { port, mails, _process: process })
+        wait_for(
+            "the mail server listens",
+            std::time::Duration::from_secs(20),
+            || std::net::TcpStream::connect(("127.0.0.1", port)).ok(),
+        );
+        Some(Smtp {
+            port,
+            mails,
+            _process: process,
+        })
     }
 
     /// All messages so far, one after the other.

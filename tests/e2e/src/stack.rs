@@ -17,13 +17,24 @@ pub fn build_services() -> &'static Path {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&root).arg("build").arg("--quiet");
-        for service in ["node-agent", "scraper-store", "rule-evaluator", "alert-router"] {
+        for service in [
+            "node-agent",
+            "scraper-store",
+            "rule-evaluator",
+            "alert-router",
+        ] {
             cargo.args(["--package", service]);
         }
-        assert!(cargo.status().expect("cargo can be run").success(), "the services do not build");
+        assert!(
+            cargo.status().expect("cargo can be run").success(),
+            "the services do not build"
+        );
         // This test runs from <target>/<profile>/deps.
         let me = std::env::current_exe().expect("a running program has a path");
-        let target = me.ancestors().nth(3).expect("test programs lie in <target>/<profile>/deps");
+        let target = me
+            .ancestors()
+            .nth(3)
+            .expect("test programs lie in <target>/<profile>/deps");
         target.join("debug")
     })
 }
@@ -60,8 +71,15 @@ impl Stack {
     pub fn start(files: &Files<'_>, procfs: &Path, replace: &[(&str, &str)]) -> Stack {
         let programs = build_services();
         let dir = tempfile::tempdir().expect("there is room for a temporary folder");
-        let [node, store, rules, router, store_grpc, rules_grpc, router_grpc] =
-            [(); 7].map(|()| format!("127.0.0.1:{}", free_port()));
+        let [
+            node,
+            store,
+            rules,
+            router,
+            store_grpc,
+            rules_grpc,
+            router_grpc,
+        ] = [(); 7].map(|()| format!("127.0.0.1:{}", free_port()));
         let write = |name: &str, text: &str| -> String {
             let mut text = text.replace("{node}", &node);
             for (key, value) in replace {
@@ -145,14 +163,21 @@ impl Stack {
     /// # Panics
     /// After 30 s.
     pub fn wait_ready(name: &str, url: &str) {
-        wait_for(&format!("{name} gets ready"), Duration::from_secs(30), || {
-            get(&format!("{url}/-/ready")).filter(|(status, _)| *status == 200)
-        });
+        wait_for(
+            &format!("{name} gets ready"),
+            Duration::from_secs(30),
+            || get(&format!("{url}/-/ready")).filter(|(status, _)| *status == 200),
+        );
     }
 
     /// Stops all services in order, each with exit code 0.
     pub fn stop(&mut self) {
-        for process in [&mut self.node, &mut self.rules, &mut self.store, &mut self.router] {
+        for process in [
+            &mut self.node,
+            &mut self.rules,
+            &mut self.store,
+            &mut self.router,
+        ] {
             process.stop();
         }
     }

@@ -17,6 +17,9 @@ pub use grpc::GrpcReceiver;
 pub use http::HttpReceiver;
 pub use queue::{Queue, QueueMetrics, SendError, Sender};
 
+/// A receiver: the name it has in logs and metrics, and how it is reached.
+pub type NamedSender = (String, Arc<dyn Sender>);
+
 /// All receivers of this evaluator.
 pub struct Notifier {
     metrics: Arc<QueueMetrics>,
@@ -59,7 +62,7 @@ impl Notifier {
 
     /// Makes `wanted` the receivers: those that stay keep their queues, those that are gone give
     /// theirs up.
-    pub fn set_receivers(&self, wanted: Vec<(String, Arc<dyn Sender>)>) {
+    pub fn set_receivers(&self, wanted: Vec<NamedSender>) {
         let mut state = self.state.write();
         state.receivers.retain(|receiver| {
             let stays = wanted.iter().any(|(name, _)| *name == receiver.name);

@@ -92,14 +92,22 @@ impl FakeHost {
         let (is_busy, stopped) = (Arc::clone(&busy), Arc::clone(&stop));
         let (path, next) = (procfs.join("stat"), procfs.join("stat.next"));
         std::fs::write(procfs.join("loadavg"), "0.10 0.20 0.30 1/100 4242\n").unwrap();
-        std::fs::write(procfs.join("meminfo"), "MemTotal: 1024 kB\nMemFree: 512 kB\n").unwrap();
+        std::fs::write(
+            procfs.join("meminfo"),
+            "MemTotal: 1024 kB\nMemFree: 512 kB\n",
+        )
+        .unwrap();
         let writer = thread::spawn(move || {
             let (mut user, mut idle) = (0.0_f64, 0.0_f64);
             let mut last = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
                 let passed = last.elapsed().as_secs_f64() * 100.0;
                 last = Instant::now();
-                let share = if is_busy.load(Ordering::Relaxed) { 0.95 } else { 0.05 };
+                let share = if is_busy.load(Ordering::Relaxed) {
+                    0.95
+                } else {
+                    0.05
+                };
                 user += passed * share;
                 idle += passed * (1.0 - share);
                 let line = format!("{} 0 0 {} 0 0 0 0 0 0", user as u64, idle as u64);
@@ -111,10 +119,16 @@ impl FakeHost {
                 thread::sleep(Duration::from_millis(100));
             }
         });
-        wait_for("the first /proc/stat is there", Duration::from_secs(5), || {
-            procfs.join("stat").exists().then_some(())
-        });
-        FakeHost { busy, stop, writer: Some(writer) }
+        wait_for(
+            "the first /proc/stat is there",
+            Duration::from_secs(5),
+            || procfs.join("stat").exists().then_some(()),
+        );
+        FakeHost {
+            busy,
+            stop,
+            writer: Some(writer),
+        }
     }
 
     fn set_busy(&self, busy: bool) {
@@ -132,13 +146,18 @@ impl Drop for FakeHost {
 }
 
 fn attachment(request: &Request, field: &str) -> String {
-    request.json()["attachments"][0][field].as_str().unwrap_or("").to_owned()
+    request.json()["attachments"][0][field]
+        .as_str()
+        .unwrap_or("")
+        .to_owned()
 }
 
 /// Slack messages whose title contains `text`.
 fn slack(receiver: &Receiver, text: &str) -> Vec<Request> {
     let requests = receiver.requests("/slack").into_iter();
-    requests.filter(|r| attachment(r, "title").contains(text)).collect()
+    requests
+        .filter(|r| attachment(r, "title").contains(text))
+        .collect()
 }
 
 fn alert_state(stack: &Stack, name: &str) -> Option<String> {
@@ -182,20 +201,30 @@ fn real_metrics_become_a_slack_message() {
     wait_for("the alert fires", SOON, || {
         alert_state(&stack, "HostCpuHigh").filter(|state| state == "firing")
     });
-    let message = wait_for("Slack is told", SOON, || slack(&receiver, "FIRING 1 HostCpuHigh").pop());
+    let message = wait_for("Slack is told", SOON, || {
+        slack(&receiver, "FIRING 1 HostCpuHigh").pop()
+    });
     assert_eq!(message.json()["channel"], "#alerts");
     assert_eq!(attachment(&message, "color"), "danger");
     let text = attachment(&message, "text");
     let node = stack.node_url.trim_start_matches("http://");
-    assert!(text.contains(&format!("WARNING Instance {node} labels=map[")), "{text}");
+    assert!(
+        text.contains(&format!("WARNING Instance {node} labels=map[")),
+        "{text}"
+    );
     assert!(text.contains("Current Used=9"), "{text}");
     if let Some(smtp) = &smtp {
         let mails = wait_for("the mail arrives", SOON, || {
             Some(smtp.mails()).filter(|m| m.contains("HostCpuHigh"))
         });
-        assert!(mails.contains("<alerts@example.com> to <oncall@example.com>"), "{mails}");
+        assert!(
+            mails.contains("<alerts@example.com> to <oncall@example.com>"),
+            "{mails}"
+        );
     }
-    let webhook = wait_for("the webhook is called", SOON, || receiver.requests("/webhook").pop());
+    let webhook = wait_for("the webhook is called", SOON, || {
+        receiver.requests("/webhook").pop()
+    });
     assert_eq!(webhook.json()["version"], "4");
     assert_eq!(webhook.json()["commonLabels"]["cluster"], "e2e");
 
@@ -213,11 +242,21 @@ fn real_metrics_become_a_slack_message() {
         alert_state(&stack, "HostCpuHigh").filter(|state| state == "firing")
     });
     thread::sleep(Duration::from_secs(8));
-    assert_eq!(slack(&receiver, "FIRING 1 HostCpuHigh").len(), 1, "told once, restarts or not");
-    assert!(slack(&receiver, "RESOLVED").is_empty(), "a restart resolves nothing");
+    assert_eq!(
+        slack(&receiver, "FIRING 1 HostCpuHigh").len(),
+        1,
+        "told once, restarts or not"
+    );
+    assert!(
+        slack(&receiver, "RESOLVED").is_empty(),
+        "a restart resolves nothing"
+    );
     let history = query(&stack.store_url, r#"count_over_time(up{job="node"}[10m])"#).unwrap();
     let count: f64 = history[0]["value"][1].as_str().unwrap().parse().unwrap();
-    assert!(count > 10.0, "samples from before the restart are there: {count}");
+    assert!(
+        count > 10.0,
+        "samples from before the restart are there: {count}"
+    );
 
     // Quiet again: the resolved message.
     host.set_busy(false);
@@ -232,7 +271,10 @@ fn real_metrics_become_a_slack_message() {
         slack(&receiver, "FIRING 1 InstanceDown").pop()
     });
     let text = attachment(&message, "text");
-    assert!(text.contains(&format!("CRITICAL Instance {node}")), "{text}");
+    assert!(
+        text.contains(&format!("CRITICAL Instance {node}")),
+        "{text}"
+    );
     stack.node.restart();
     wait_for("Slack is told that the host is back", SOON, || {
         slack(&receiver, "RESOLVED InstanceDown").pop()

@@ -7,18 +7,31 @@ use prost::Message;
 use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64
 }
 
 fn request(series: &str, samples: impl Iterator<Item = (i64, f64)>) -> Vec<u8> {
-    let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+    let label = |name: &str, value: &str| Label {
+        name: name.into(),
+        value: value.into(),
+    };
     let series = TimeSeries {
         labels: vec![label("__name__", "acknowledged"), label("series", series)],
-        samples: samples.map(|(timestamp, value)| Sample { value, timestamp }).collect(),
+        samples: samples
+            .map(|(timestamp, value)| Sample { value, timestamp })
+            .collect(),
         ..TimeSeries::default()
     };
-    let request = WriteRequest { timeseries: vec![series], ..WriteRequest::default() };
-    snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap()
+    let request = WriteRequest {
+        timeseries: vec![series],
+        ..WriteRequest::default()
+    };
+    snap::raw::Encoder::new()
+        .compress_vec(&request.encode_to_vec())
+        .unwrap()
 }
 
 #[test]
@@ -64,8 +77,15 @@ fn acknowledged_samples_survive_kill_9() {
         store.restart();
         ready();
         for (series, count) in acknowledged.iter().enumerate() {
-            let found = query(&url, &format!(r#"count_over_time(acknowledged{{series="{series}"}}[20m])"#));
-            let found: f64 = found.unwrap()[0]["value"][1].as_str().unwrap().parse().unwrap();
+            let found = query(
+                &url,
+                &format!(r#"count_over_time(acknowledged{{series="{series}"}}[20m])"#),
+            );
+            let found: f64 = found.unwrap()[0]["value"][1]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
             assert_eq!(found as i64, *count, "round {round}, series {series}");
         }
     }
@@ -73,9 +93,16 @@ fn acknowledged_samples_survive_kill_9() {
         "{url}/api/v1/query?query=acknowledged%7Bseries%3D%220%22%7D%5B20m%5D"
     ))
     .unwrap();
-    let values = range["data"]["result"][0]["values"].as_array().unwrap().clone();
+    let values = range["data"]["result"][0]["values"]
+        .as_array()
+        .unwrap()
+        .clone();
     for (i, value) in values.iter().enumerate() {
-        assert_eq!(value[1].as_str().unwrap(), i.to_string(), "sample {i} has its value");
+        assert_eq!(
+            value[1].as_str().unwrap(),
+            i.to_string(),
+            "sample {i} has its value"
+        );
     }
     store.stop();
 }
