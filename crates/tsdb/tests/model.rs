@@ -315,7 +315,7 @@ fn difference(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn every_acknowledged_sample_is_there(late in any::<bool>(), steps in steps()) {

@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// The first step that failed; the steps after it that do not need it are done.
-    pub fn tick(&self, _now_ms: i64) -> Result<(), Error> {
+    pub fn tick(&self, now_ms: i64) -> Result<(), Error> {
         if self.closing.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -33,7 +33,11 @@ impl Store {
             let _maintaining = self.maintaining.lock();
             self.apply_retention()
         };
-        self.publish_wal_size();
+        let sized_ms = self.sized_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(sized_ms) >= 60_000 {
+            self.sized_ms.store(now_ms, Ordering::Relaxed);
+            self.publish_wal_size();
+        }
         flushed.and(compacted).and(dropped)
     }
 

@@ -63,9 +63,6 @@ pub struct Options {
     pub max_exemplars: usize,
     /// Whether overlapping blocks are merged.
     pub overlapping_compaction: bool,
-    /// A series whose last sample is a stale marker, and this old, leaves the head's memory early;
-    /// 0 keeps it to the end of its block.
-    pub stale_series_after_ms: i64,
 }
 
 impl Options {
@@ -88,7 +85,6 @@ impl Options {
             samples_per_chunk: 120,
             max_exemplars: 0,
             overlapping_compaction: true,
-            stale_series_after_ms: 0,
         }
     }
 }

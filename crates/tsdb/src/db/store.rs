@@ -1,7 +1,8 @@
 //! What a database consists of: head, blocks, lock.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use storage::{Querier, StorageError, merge::merge_queriers};
@@ -13,7 +14,7 @@ use super::options::{Options, Retention};
 use crate::Error;
 use crate::block::{Block, BlockQuerier, block_folders, remove_leftovers, repair};
 use crate::columns::encode_columns;
-use crate::fs::dir_size;
+use crate::fs::{FileSystem, dir_size};
 use crate::head::{Head, HeadOptions, Progress};
 
 /// Where meta.json says up to where a block of late and other samples has all that came in order.
@@ -47,6 +48,22 @@ pub fn note_in_order_end(meta: &mut BlockMeta, parts: &[BlockMeta]) {
     }
 }
 
+/// Removes upstream's snapshots of the head's memory (`chunk_snapshot.*`): the log has everything
+/// that is in them, and they are out of date as soon as we write.
+fn remove_memory_snapshots(fs: &dyn FileSystem, dir: &Path) -> Result<(), Error> {
+    for entry in fs.list(dir).map_err(Error::io(dir))? {
+        if entry.is_dir && entry.name.starts_with("chunk_snapshot.") {
+            let path = dir.join(&entry.name);
+            tracing::info!(
+                name = entry.name,
+                "deleting memory snapshot, the log has it all"
+            );
+            fs.remove_dir_all(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
 /// The parts of a database; see [`Db`](super::Db).
 pub struct Store {
     pub options: Options,
@@ -61,6 +78,8 @@ pub struct Store {
     closed: Mutex<bool>,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
     random: AtomicU64,
+    /// When the log's size was last looked at.
+    pub(super) sized_ms: AtomicI64,
 }
 
 impl Store {
@@ -79,6 +98,7 @@ impl Store {
         for name in remove_leftovers(&*fs, &dir)? {
             tracing::info!(name, "found and deleted tmp block dir");
         }
+        remove_memory_snapshots(&*fs, &dir)?;
         for ulid in repair::repair_index_versions(&*fs, &dir)? {
             tracing::info!(%ulid, "repaired block of an old revision");
         }
@@ -127,6 +147,7 @@ impl Store {
             closed: Mutex::new(false),
             lock: Mutex::new(lock),
             random: AtomicU64::new(0),
+            sized_ms: AtomicI64::new(i64::MIN),
             options,
         };
         store.publish();

@@ -355,10 +355,17 @@ impl HeadAppender {
         let head = Arc::clone(&self.head);
         let applying = head.isolation.apply();
         let mut applied = Applied::default();
+        let mut bounds = self.bounds;
+        if bounds.window_ms > 0 {
+            // What was cut to a block meanwhile is late now, and goes to the log of late samples:
+            // the other one is not replayed that far back.
+            let min_valid_ms = head.min_valid_ms.load(Ordering::Acquire);
+            bounds.min_valid_ms = bounds.min_valid_ms.max(min_valid_ms);
+        }
         let mut work = Work {
             head: &head,
             applying: &applying,
-            bounds: self.bounds,
+            bounds,
             policy: head.policy(),
             applied: &mut applied,
         };

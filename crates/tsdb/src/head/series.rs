@@ -49,15 +49,6 @@ impl Value<'_> {
             Value::FloatHistogram(h) => OwnedValue::FloatHistogram(h.clone().into()),
         }
     }
-
-    /// Whether this ends the series.
-    pub fn is_stale(self) -> bool {
-        match self {
-            Value::Float(v) => model::is_stale(v),
-            Value::Histogram(h) => h.is_stale(),
-            Value::FloatHistogram(h) => h.is_stale(),
-        }
-    }
 }
 
 /// The open chunk of a series whose last sample is a histogram.
@@ -430,19 +421,6 @@ impl Shard {
         match self.full_chunks(series).next() {
             Some(first) => files.read(first).ok().map(|chunk| chunk.min_ms),
             None => self.open_range(series).map(|(min, _)| min),
-        }
-    }
-
-    /// Whether the last sample is a stale marker.
-    pub fn ends_stale(&self, series: &Series) -> bool {
-        match series.open_histogram() {
-            Some((OpenHistogram::Integer(chunk), ..)) => {
-                chunk.last_sample().is_some_and(|h| h.is_stale())
-            }
-            Some((OpenHistogram::Float(chunk), ..)) => {
-                chunk.last_sample().is_some_and(|h| h.is_stale())
-            }
-            None => series.xor.samples() > 0 && model::is_stale(series.xor.last_value()),
         }
     }
 

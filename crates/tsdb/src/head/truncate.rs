@@ -474,20 +474,4 @@ impl Head {
         }
         Ok(())
     }
-
-    /// The series whose last sample is a stale marker older than `before_ms`, and that have no
-    /// batch at work.
-    pub fn stale_series(&self, before_ms: i64) -> Vec<u32> {
-        let mut stale = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock();
-            for series in shard.iter().filter(|series| series.pending == 0) {
-                let last = shard.last_t_ms(series, &self.files);
-                if last.is_some_and(|last| last < before_ms) && shard.ends_stale(series) {
-                    stale.push(series.id);
-                }
-            }
-        }
-        stale
-    }
 }
