@@ -11,8 +11,8 @@ pub mod merge;
 mod query;
 
 pub use append::{AppendError, Appendable, Appender, SeriesRef};
+pub use merge::{ChunkEncoder, Merged};
 pub use query::{
     ChunkEncoding, Columns, EncodedChunk, LabelHints, Querier, Queryable, SelectHints, Series,
     SeriesSet, StorageError,
 };
-pub use merge::{ChunkEncoder, Merged};

@@ -153,11 +153,7 @@ pub fn merge_series_sets(
     }
 }
 
-fn merge_series(
-    sets: Vec<SeriesSet>,
-    sorted: bool,
-    encoder: ChunkEncoder,
-) -> Vec<Arc<dyn Series>> {
+fn merge_series(sets: Vec<SeriesSet>, sorted: bool, encoder: ChunkEncoder) -> Vec<Arc<dyn Series>> {
     let mut order: Vec<Vec<Arc<dyn Series>>> = Vec::new();
     if sorted {
         let mut all: Vec<Arc<dyn Series>> = sets.into_iter().flat_map(|set| set.series).collect();
@@ -283,7 +279,12 @@ fn extend(out: &mut Columns, more: Columns) {
 }
 
 fn interleave(a: Columns, b: Columns) -> Columns {
-    let starts = [&a, &b].map(|c| (!c.float_start_ms.is_empty(), !c.histogram_start_ms.is_empty()));
+    let starts = [&a, &b].map(|c| {
+        (
+            !c.float_start_ms.is_empty(),
+            !c.histogram_start_ms.is_empty(),
+        )
+    });
     let float_starts = starts[0].0 || starts[1].0;
     let histogram_starts = starts[0].1 || starts[1].1;
     let mut floats: BTreeMap<i64, (f64, i64)> = BTreeMap::new();
@@ -418,7 +419,9 @@ mod tests {
         let merged = Merged::new(sources, refuse);
         for sorted in [true, false] {
             let querier = merged.querier(0, 10).unwrap();
-            let set = querier.select(sorted, &SelectHints::default(), &[]).unwrap();
+            let set = querier
+                .select(sorted, &SelectHints::default(), &[])
+                .unwrap();
             let mut found = BTreeMap::new();
             for series in &set.series {
                 let mut columns = Columns::default();
@@ -437,7 +440,10 @@ mod tests {
         }
         let querier = merged.querier(0, 10).unwrap();
         let hints = LabelHints { limit: 2 };
-        assert_eq!(querier.label_values("n", &hints, &[]).unwrap().0, ["a", "b"]);
+        assert_eq!(
+            querier.label_values("n", &hints, &[]).unwrap().0,
+            ["a", "b"]
+        );
         assert_eq!(querier.label_names(&hints, &[]).unwrap().0, ["n"]);
     }
 

@@ -12,7 +12,10 @@ const SERIES: usize = 20_000;
 
 fn labels(i: usize) -> Labels {
     Labels::from_pairs([
-        ("__name__", format!("node_metric_{}_total", i % 200).as_str()),
+        (
+            "__name__",
+            format!("node_metric_{}_total", i % 200).as_str(),
+        ),
         ("instance", &format!("host-{:04}:9100", i / 200)),
         ("job", "node"),
         ("cluster", "production"),
@@ -68,7 +71,9 @@ fn scrape(store: &mut Store) {
 
 fn append(c: &mut Criterion) {
     let mut group = c.benchmark_group("append");
-    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(3));
     group.throughput(Throughput::Elements(SERIES as u64));
     let mut store = filled(10);
     group.bench_function("known series", |b| b.iter(|| scrape(&mut store)));
@@ -79,7 +84,9 @@ fn append(c: &mut Criterion) {
             for part in sets.chunks(500) {
                 let mut appender = store.db.appender();
                 for set in part {
-                    appender.append(0, set, 0, store.t_ms, 1.5).expect("in order");
+                    appender
+                        .append(0, set, 0, store.t_ms, 1.5)
+                        .expect("in order");
                 }
                 appender.commit().expect("the disk has room");
             }
@@ -101,7 +108,9 @@ fn append(c: &mut Criterion) {
 fn query(c: &mut Criterion) {
     let store = filled(240);
     let mut group = c.benchmark_group("query");
-    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(3));
     let matcher = |kind, name: &str, value: &str| {
         Matcher::new(kind, name.to_owned(), value.to_owned()).expect("a valid expression")
     };
@@ -154,7 +163,9 @@ fn replay(c: &mut Criterion) {
     let dir = store.dir.path().to_owned();
     drop(store.db);
     let mut group = c.benchmark_group("replay");
-    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(3));
     group.throughput(Throughput::Elements(SERIES as u64 * 100));
     group.bench_function("log", |b| b.iter(|| black_box(open(&dir).head_times_ms())));
     group.finish();

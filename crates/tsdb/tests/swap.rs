@@ -55,9 +55,15 @@ impl Peer {
             .unwrap();
         let peer = Peer { child, port };
         let start = Instant::now();
-        while !peer.get("/-/ready").is_some_and(|text| text.contains("Ready")) {
+        while !peer
+            .get("/-/ready")
+            .is_some_and(|text| text.contains("Ready"))
+        {
             let log = std::fs::read_to_string(dir.with_extension("log")).unwrap();
-            assert!(start.elapsed() < Duration::from_secs(60), "not ready: {log}");
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "not ready: {log}"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
         peer
@@ -75,7 +81,9 @@ impl Peer {
     fn content(&self, at_ms: i64, window: &str) -> Content {
         let query = format!("%7B__name__=~%22.%2B%22%7D%5B{window}%5D");
         let at = at_ms as f64 / 1000.0;
-        let answer = self.get(&format!("/api/v1/query?query={query}&time={at}")).unwrap();
+        let answer = self
+            .get(&format!("/api/v1/query?query={query}&time={at}"))
+            .unwrap();
         let answer: Value = serde_json::from_str(&answer).expect(&answer);
         assert_eq!(answer["status"], "success", "{answer}");
         let mut content = Content::new();
@@ -141,7 +149,10 @@ fn differ(a: &Content, b: &Content) -> String {
     let mut out = String::new();
     for labels in a.keys().chain(b.keys()) {
         let none = BTreeMap::new();
-        let (a, b) = (a.get(labels).unwrap_or(&none), b.get(labels).unwrap_or(&none));
+        let (a, b) = (
+            a.get(labels).unwrap_or(&none),
+            b.get(labels).unwrap_or(&none),
+        );
         for t in a.keys().chain(b.keys()) {
             if a.get(t) != b.get(t) && out.len() < 1000 {
                 out += &format!("{labels} at {t}: {:?} and {:?}\n", a.get(t), b.get(t));
@@ -167,7 +178,10 @@ fn histogram(i: i64) -> Histogram {
         zero_count: i as u64,
         count: 4 * i as u64,
         sum: i as f64 * 1.5,
-        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_spans: vec![Span {
+            offset: 0,
+            length: 2,
+        }],
         positive_buckets: vec![i, i],
         ..Histogram::default()
     }
@@ -178,7 +192,10 @@ fn custom(i: i64) -> FloatHistogram {
         schema: model::histogram::CUSTOM_BUCKETS_SCHEMA,
         count: 3.0 * i as f64,
         sum: i as f64,
-        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_spans: vec![Span {
+            offset: 0,
+            length: 2,
+        }],
         positive_buckets: vec![i as f64, 2.0 * i as f64],
         custom_values: vec![0.5, 1.0],
         ..FloatHistogram::default()
@@ -194,17 +211,29 @@ fn fill(db: &Db, start_ms: i64) {
         let t = start_ms + step * 15_000;
         let mut appender = db.appender();
         for i in 0..20 {
-            let v = if step == 50 { model::STALE_NAN } else { (step * i) as f64 / 7.0 };
+            let v = if step == 50 {
+                model::STALE_NAN
+            } else {
+                (step * i) as f64 / 7.0
+            };
             appender.append(0, &name("floats", i), 0, t, v).unwrap();
         }
         let labels = name("integers", 0);
-        appender.append_histogram(0, &labels, 0, t, &histogram(step)).unwrap();
+        appender
+            .append_histogram(0, &labels, 0, t, &histogram(step))
+            .unwrap();
         let labels = name("custom", 0);
-        appender.append_float_histogram(0, &labels, 0, t, &custom(step)).unwrap();
+        appender
+            .append_float_histogram(0, &labels, 0, t, &custom(step))
+            .unwrap();
         if step > 60 && step % 3 == 0 {
             let late = t - 600_000 + 7;
-            appender.append(0, &name("floats", 1), 0, late, step as f64).unwrap();
-            appender.append_histogram(0, &name("integers", 0), 0, late, &histogram(step)).unwrap();
+            appender
+                .append(0, &name("floats", 1), 0, late, step as f64)
+                .unwrap();
+            appender
+                .append_histogram(0, &name("integers", 0), 0, late, &histogram(step))
+                .unwrap();
         }
         if step == 940 {
             let exemplar = Exemplar {
@@ -212,13 +241,17 @@ fn fill(db: &Db, start_ms: i64) {
                 value: 1.0,
                 timestamp_ms: Some(t),
             };
-            appender.append_exemplar(0, &name("floats", 3), &exemplar).unwrap();
+            appender
+                .append_exemplar(0, &name("floats", 3), &exemplar)
+                .unwrap();
             let metadata = Metadata {
                 metric_type: MetricType::Counter,
                 unit: String::new(),
                 help: "Some floats.".to_owned(),
             };
-            appender.update_metadata(0, &name("floats", 3), &metadata).unwrap();
+            appender
+                .update_metadata(0, &name("floats", 3), &metadata)
+                .unwrap();
         }
         appender.commit().unwrap();
     }
@@ -229,7 +262,9 @@ const QUIET: &str = "storage: {tsdb: {out_of_order_time_window: 30m}}\n";
 #[test]
 fn prometheus_opens_ours() {
     let Some(binary) = prometheus() else { return };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let start_ms = now.as_millis() as i64 / 15_000 * 15_000 - 4 * 3_600_000;
     for (clean, compact) in [(true, false), (false, false), (false, true)] {
         let tmp = tempfile::tempdir().unwrap();
@@ -249,7 +284,11 @@ fn prometheus_opens_ours() {
         drop(db);
         let peer = Peer::start(&binary, &dir, QUIET);
         let got = peer.content(end_ms, "1d");
-        assert_eq!(differ(&got, &want), "", "clean {clean}, compacted {compact}");
+        assert_eq!(
+            differ(&got, &want),
+            "",
+            "clean {clean}, compacted {compact}"
+        );
         let exemplars = peer
             .get(&format!(
                 "/api/v1/query_exemplars?query=floats&start={}&end={}",
@@ -277,7 +316,9 @@ fn we_open_prometheus() {
         let dir = tmp.path().join("data");
         let peer = Peer::start(&binary, &dir, config);
         std::thread::sleep(Duration::from_secs(8));
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         // What is older than a second does not change any more.
         let end_ms = now.as_millis() as i64 - 1000;
         let want = peer.content(end_ms, "1h");
