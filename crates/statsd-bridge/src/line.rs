@@ -1,0 +1,487 @@
+//! One StatsD line as events (statsd_exporter `pkg/line/line.go`).
+//!
+//! ```text
+//! name[signalfx=tags]#librato=tags,influx=tags:value|type|@rate|#dogstatsd:tags|c:container|Ttime
+//! name:1|c:2|c            several samples
+//! name:1:2:3|ms|#a:b      DogStatsD's extended aggregation: several values, one tail
+//! ```
+//!
+//! Nothing is copied unless a tag's name has to be escaped or a tag stood inside the name. The work is
+//! linear in the line's length, whatever it holds.
+
+use std::borrow::Cow;
+
+use golang::strconv::{NumErrorKind, parse_float};
+use smallvec::SmallVec;
+
+use crate::escape::escape_metric_name;
+
+/// Tags, sorted by name; of doubles the last one.
+pub type Tags<'a> = SmallVec<[(Cow<'a, str>, &'a str); 8]>;
+
+/// Which notations are understood; the default is all of upstream's, without sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Parser {
+    /// `|#name:value,...`
+    pub dogstatsd: bool,
+    /// `name,tag=value,...:`
+    pub influxdb: bool,
+    /// `name#tag=value,...:`
+    pub librato: bool,
+    /// `name[tag=value,...]:`
+    pub signalfx: bool,
+    /// `|s`, which upstream refuses.
+    pub sets: bool,
+}
+
+impl Default for Parser {
+    fn default() -> Parser {
+        Parser {
+            dogstatsd: true,
+            influxdb: true,
+            librato: true,
+            signalfx: true,
+            sets: false,
+        }
+    }
+}
+
+/// Why a line or a sample is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Reason {
+    MalformedLine,
+    MixedTaggingStyles,
+    NotEnoughPartsAfterColon,
+    InvalidExtendedAggregateType,
+    MalformedComponent,
+    MalformedValue,
+    InvalidSampleFactor,
+    MalformedContainerId,
+    IllegalEvent,
+}
+
+impl Reason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Reason; 9] = [
+        Reason::MalformedLine,
+        Reason::MixedTaggingStyles,
+        Reason::NotEnoughPartsAfterColon,
+        Reason::InvalidExtendedAggregateType,
+        Reason::MalformedComponent,
+        Reason::MalformedValue,
+        Reason::InvalidSampleFactor,
+        Reason::MalformedContainerId,
+        Reason::IllegalEvent,
+    ];
+
+    /// The value of label `reason` of `statsd_exporter_sample_errors_total`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::MalformedLine => "malformed_line",
+            Reason::MixedTaggingStyles => "mixed_tagging_styles",
+            Reason::NotEnoughPartsAfterColon => "not_enough_parts_after_colon",
+            Reason::InvalidExtendedAggregateType => "invalid_extended_aggregate_type",
+            Reason::MalformedComponent => "malformed_component",
+            Reason::MalformedValue => "malformed_value",
+            Reason::InvalidSampleFactor => "invalid_sample_factor",
+            Reason::MalformedContainerId => "malformed_container_id",
+            Reason::IllegalEvent => "illegal_event",
+        }
+    }
+}
+
+/// What parsing counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Samples seen.
+    pub samples: u64,
+    /// Refusals, by [`Reason`].
+    pub sample_errors: [u64; Reason::ALL.len()],
+    /// Samples with tags.
+    pub tags: u64,
+    /// Tags refused.
+    pub tag_errors: u64,
+}
+
+impl Tally {
+    fn error(&mut self, reason: Reason) {
+        self.sample_errors[reason as usize] += 1;
+    }
+}
+
+/// What an event does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Action<'a> {
+    /// Adds to a counter; already scaled by the sampling rate.
+    Count(f64),
+    /// Sets a gauge.
+    Set(f64),
+    /// Changes a gauge by so much.
+    Change(f64),
+    /// Observes a value so many times; timers in seconds.
+    Observe(f64, u64),
+    /// Counts a value as seen.
+    Member(&'a str),
+}
+
+/// One event of a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Event<'a> {
+    /// As sent, without the tags.
+    pub name: &'a str,
+    /// Sorted by name.
+    pub tags: &'a [(Cow<'a, str>, &'a str)],
+    pub action: Action<'a>,
+}
+
+/// The metric type of a sample, from the letters after the value.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Type {
+    Counter,
+    Gauge,
+    Timer,
+    Distribution,
+    Set,
+    #[default]
+    Illegal,
+}
+
+impl Type {
+    fn of(letters: &str) -> Type {
+        match letters {
+            "c" => Type::Counter,
+            "g" => Type::Gauge,
+            "ms" => Type::Timer,
+            "h" | "d" => Type::Distribution,
+            "s" => Type::Set,
+            _ => Type::Illegal,
+        }
+    }
+
+    fn is_observer(self) -> bool {
+        matches!(self, Type::Timer | Type::Distribution)
+    }
+}
+
+/// What follows a sample's value, read once for all values that share it.
+#[derive(Default)]
+struct Tail {
+    kind: Type,
+    /// More components than a sample may have.
+    too_long: bool,
+    /// Sampling rates in their order: a counter is divided by each.
+    rates: SmallVec<[f64; 2]>,
+    /// Counted for every value.
+    tag_errors: u64,
+    bad_rates: u64,
+    /// Why no value with this tail makes an event.
+    refused: Option<Reason>,
+}
+
+impl Parser {
+    /// Parses a line without its end and hands every event to `sink`. An empty line is nothing.
+    pub fn parse(&self, line: &[u8], tally: &mut Tally, mut sink: impl FnMut(Event<'_>)) {
+        if line.is_empty() {
+            return;
+        }
+        let Ok(line) = std::str::from_utf8(line) else {
+            return tally.error(Reason::MalformedLine);
+        };
+        let (full_name, rest) = match line.split_once(':') {
+            Some((name, rest)) if !name.is_empty() => (name, rest),
+            _ => return tally.error(Reason::MalformedLine),
+        };
+        let mut tags = Tags::new();
+        let name = self.name_and_tags(full_name, &mut tags, &mut tally.tag_errors);
+        let uses_dogstatsd = rest.contains("|#");
+        if uses_dogstatsd && !tags.is_empty() {
+            return tally.error(Reason::MixedTaggingStyles);
+        }
+        let Some((values, tail)) = rest.split_once('|') else {
+            return tally.error(Reason::NotEnoughPartsAfterColon);
+        };
+        if values.contains(':') {
+            let kind = Type::of(tail.split('|').next().unwrap_or_default());
+            if !kind.is_observer() && !(kind == Type::Set && self.sets) {
+                return tally.error(Reason::InvalidExtendedAggregateType);
+            }
+            let tail = self.tail(tail, &mut tags);
+            sort_tags(&mut tags);
+            for value in values.split(':') {
+                self.sample(&name, value, &tail, &tags, tally, &mut sink);
+            }
+        } else if uses_dogstatsd {
+            let tail = self.tail(tail, &mut tags);
+            sort_tags(&mut tags);
+            self.sample(&name, values, &tail, &tags, tally, &mut sink);
+        } else {
+            sort_tags(&mut tags);
+            for sample in rest.split(':') {
+                let Some((value, tail)) = sample.split_once('|') else {
+                    tally.samples += 1;
+                    tally.error(Reason::MalformedComponent);
+                    continue;
+                };
+                // Without `|#` and `:` no tail can add a tag.
+                let tail = self.tail(tail, &mut Tags::new());
+                self.sample(&name, value, &tail, &tags, tally, &mut sink);
+            }
+        }
+    }
+
+    /// One value with what follows it.
+    fn sample(
+        &self,
+        name: &str,
+        text: &str,
+        tail: &Tail,
+        tags: &[(Cow<'_, str>, &str)],
+        tally: &mut Tally,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        tally.samples += 1;
+        if tail.too_long {
+            return tally.error(Reason::MalformedComponent);
+        }
+        let is_set = tail.kind == Type::Set && self.sets;
+        let value = match parse_float(text) {
+            _ if is_set => 0.0,
+            Ok(value) => value,
+            Err(_) => return tally.error(Reason::MalformedValue),
+        };
+        tally.tag_errors += tail.tag_errors;
+        tally.sample_errors[Reason::InvalidSampleFactor as usize] += tail.bad_rates;
+        if let Some(reason) = tail.refused {
+            return tally.error(reason);
+        }
+        if !tags.is_empty() {
+            tally.tags += 1;
+        }
+        let action = match tail.kind {
+            Type::Counter => Action::Count(tail.rates.iter().fold(value, |v, rate| v / rate)),
+            Type::Gauge if text.starts_with(['+', '-']) => Action::Change(value),
+            Type::Gauge => Action::Set(value),
+            Type::Timer => Action::Observe(value / 1000.0, tail.times()),
+            Type::Distribution => Action::Observe(value, tail.times()),
+            Type::Set if is_set => Action::Member(text),
+            Type::Set | Type::Illegal => return tally.error(Reason::IllegalEvent),
+        };
+        if !matches!(action, Action::Observe(_, 0)) {
+            sink(Event { name, tags, action });
+        }
+    }
+
+    /// Reads what follows the value; DogStatsD tags and the container's id go to `tags`.
+    fn tail<'a>(&self, text: &'a str, tags: &mut Tags<'a>) -> Tail {
+        let (kind, rest) = match text.split_once('|') {
+            Some((kind, rest)) => (kind, Some(rest)),
+            None => (text, None),
+        };
+        let mut tail = Tail {
+            kind: Type::of(kind),
+            // Value and type are two components, at most six may follow.
+            too_long: memchr::memchr_iter(b'|', text.as_bytes()).count() > 6,
+            ..Tail::default()
+        };
+        let Some(rest) = rest else { return tail };
+        if tail.too_long {
+            return tail;
+        }
+        if rest.split('|').any(str::is_empty) {
+            tail.refused = Some(Reason::MalformedComponent);
+            return tail;
+        }
+        for component in rest.split('|') {
+            match component.as_bytes()[0] {
+                b'@' => tail.rate(&component[1..]),
+                b'#' => {
+                    if self.dogstatsd {
+                        each_tag(&component[1..], |tag| {
+                            let tag = tag.strip_prefix('#').unwrap_or(tag);
+                            push_tag(tag, ':', tags, &mut tail.tag_errors);
+                        });
+                    }
+                }
+                b'c' => match component.strip_prefix("c:") {
+                    Some(id) if !id.is_empty() => tags.push((Cow::Borrowed("container_id"), id)),
+                    _ => {
+                        tail.refused = Some(Reason::MalformedContainerId);
+                        return tail;
+                    }
+                },
+                // DogStatsD 1.3's time of the sample: a scrape has its own.
+                b'T' => {}
+                _ => {
+                    tail.refused = Some(Reason::InvalidSampleFactor);
+                    return tail;
+                }
+            }
+        }
+        tail
+    }
+
+    /// Splits tags off a name: SignalFX's anywhere in it, else Librato's or InfluxDB's at its end.
+    fn name_and_tags<'a>(
+        &self,
+        name: &'a str,
+        tags: &mut Tags<'a>,
+        errors: &mut u64,
+    ) -> Cow<'a, str> {
+        let mut push = |tag| push_tag(tag, '=', tags, errors);
+        if self.signalfx {
+            match (name.find('['), name.find(']')) {
+                (Some(open), Some(close)) if open < close => {
+                    each_tag(&name[open + 1..close], push);
+                    let (before, after) = (&name[..open], &name[close + 1..]);
+                    return match (before, after) {
+                        (name, "") | ("", name) => Cow::Borrowed(name),
+                        _ => Cow::Owned([before, after].concat()),
+                    };
+                }
+                (None, None) => {}
+                // One bracket alone, or both the wrong way round (at which upstream crashes).
+                _ => {
+                    *errors += 1;
+                    return Cow::Borrowed(name);
+                }
+            }
+        }
+        let starts = |c| (c == '#' && self.librato) || (c == ',' && self.influxdb);
+        match name.find(starts) {
+            Some(at) => {
+                each_tag(&name[at + 1..], &mut push);
+                Cow::Borrowed(&name[..at])
+            }
+            None => Cow::Borrowed(name),
+        }
+    }
+}
+
+impl Tail {
+    fn rate(&mut self, text: &str) {
+        let rate = match parse_float(text) {
+            Ok(rate) => rate,
+            Err(error) => {
+                self.bad_rates += 1;
+                // Go's ParseFloat answers a value beside its error, and upstream goes on with it.
+                match error.kind {
+                    NumErrorKind::Range if text.starts_with('-') => f64::NEG_INFINITY,
+                    NumErrorKind::Range => f64::INFINITY,
+                    _ => 0.0,
+                }
+            }
+        };
+        self.rates.push(if rate == 0.0 { 1.0 } else { rate });
+    }
+
+    /// How often a sampled observation counts: the inverse of the last rate, cut off.
+    fn times(&self) -> u64 {
+        let times = 1.0 / self.rates.last().copied().unwrap_or(1.0);
+        // Go's conversion of a number too large, or of none, gives a negative one: no event.
+        if times >= 1.0 && times < i64::MAX as f64 {
+            times as u64
+        } else {
+            0
+        }
+    }
+}
+
+/// Goes over tags between commas; an empty one at the end is none.
+fn each_tag<'a>(text: &'a str, mut tag: impl FnMut(&'a str)) {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_once(',').unwrap_or((rest, ""));
+        tag(head);
+        rest = tail;
+    }
+}
+
+fn push_tag<'a>(tag: &'a str, separator: char, tags: &mut Tags<'a>, errors: &mut u64) {
+    match tag.split_once(separator) {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            tags.push((escape_metric_name(name), value));
+        }
+        _ => *errors += 1,
+    }
+}
+
+/// Sorts by name and keeps the last of doubles.
+fn sort_tags(tags: &mut Tags<'_>) {
+    if tags.len() > 1 {
+        tags.sort_by(|a, b| a.0.cmp(&b.0));
+        tags.reverse();
+        tags.dedup_by(|a, b| a.0 == b.0);
+        tags.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(parser: Parser, line: &str) -> (Vec<String>, Tally) {
+        let mut tally = Tally::default();
+        let mut events = Vec::new();
+        parser.parse(line.as_bytes(), &mut tally, |event| {
+            let tags: Vec<String> = event.tags.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            events.push(format!(
+                "{}{{{}}} {:?}",
+                event.name,
+                tags.join(","),
+                event.action
+            ));
+        });
+        (events, tally)
+    }
+
+    #[test]
+    fn lines() {
+        let check = |line: &str, expected: &[&str]| {
+            assert_eq!(events(Parser::default(), line).0, expected, "{line}");
+        };
+        check("a:1|c", &["a{} Count(1.0)"]);
+        check("a:1|c|@0.1|#x:y,x:z", &["a{x=z} Count(10.0)"]);
+        check("a:+3|g", &["a{} Change(3.0)"]);
+        check("a,b=c:3|g", &["a{b=c} Set(3.0)"]);
+        check("a[q=1]b:1500|ms|@0.5", &["ab{q=1} Observe(1.5, 2)"]);
+        check(
+            "a:1:2|h|#z:1,b:2|c:id",
+            &[
+                "a{b=2,container_id=id,z=1} Observe(1.0, 1)",
+                "a{b=2,container_id=id,z=1} Observe(2.0, 1)",
+            ],
+        );
+        check("a:x|s", &[]);
+        check("a:1|ms|@nan", &[]);
+        check("]a[:1|c", &["]a[{} Count(1.0)"]);
+    }
+
+    #[test]
+    fn sets_are_ours() {
+        let parser = Parser {
+            sets: true,
+            ..Parser::default()
+        };
+        assert_eq!(events(parser, "u:bob|s|#a:b").0, ["u{a=b} Member(\"bob\")"]);
+        assert_eq!(events(parser, "u:bob:eve|s").0.len(), 2);
+        let (none, tally) = events(Parser::default(), "u:1|s");
+        assert!(none.is_empty());
+        assert_eq!(tally.sample_errors[Reason::IllegalEvent as usize], 1);
+    }
+
+    #[test]
+    fn a_packet_of_tags_takes_no_quadratic_time() {
+        let mut line = "a:".to_owned();
+        line.push_str(&"1:".repeat(10_000));
+        line.push_str("1|ms|#");
+        for i in 0..5_000 {
+            line.push_str(&format!("t{i}:v,"));
+        }
+        let start = std::time::Instant::now();
+        let mut count = 0;
+        Parser::default().parse(line.as_bytes(), &mut Tally::default(), |_| count += 1);
+        assert_eq!(count, 10_001);
+        assert!(start.elapsed() < std::time::Duration::from_secs(2));
+    }
+}
