@@ -622,7 +622,7 @@ impl<'de> Deserializer<'de> for De<'_> {
 
 fn unknown_field(key: &str, name: &str, fields: &[&str]) -> Error {
     Error::new(Kind::Type, format!("field {key} not found in type {name}"))
-        .expecting(one_of(fields))
+        .expecting(one_of(key, fields))
 }
 
 struct Items<'a> {

@@ -181,7 +181,8 @@ impl serde::de::Error for Error {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Error {
-        Error::new(Kind::Type, format!("field {field} not found")).expecting(one_of(expected))
+        Error::new(Kind::Type, format!("field {field} not found"))
+            .expecting(one_of(field, expected))
     }
 
     fn duplicate_field(field: &'static str) -> Error {
@@ -195,11 +196,56 @@ impl serde::ser::Error for Error {
     }
 }
 
-/// `one of a, b, c`, for people who mistyped.
-pub(crate) fn one_of(words: &[&str]) -> String {
+/// More words than this are not listed: nobody reads them.
+const MOST_WORDS: usize = 12;
+
+/// For people who mistyped `word`: the word they meant, or what there is to choose from.
+pub(crate) fn one_of(word: &str, words: &[&str]) -> String {
+    let nearest = words
+        .iter()
+        .min_by_key(|candidate| distance(word, candidate));
     match words {
         [] => "no field at all".to_owned(),
-        [word] => (*word).to_owned(),
-        words => format!("one of {}", words.join(", ")),
+        [only] => (*only).to_owned(),
+        words if words.len() <= MOST_WORDS => format!("one of {}", words.join(", ")),
+        words => match nearest {
+            Some(nearest) if distance(word, nearest) <= 2 + word.len() / 5 => (*nearest).to_owned(),
+            _ => format!("one of {} fields", words.len()),
+        },
+    }
+}
+
+/// How many letters have to be put in, taken out or exchanged to get from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let exchanged = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_of;
+
+    #[test]
+    fn the_word_that_was_meant() {
+        let many: Vec<String> = (0..20).map(|i| format!("other_field_{i}")).collect();
+        let mut words: Vec<&str> = many.iter().map(String::as_str).collect();
+        words.push("scrape_interval");
+        assert_eq!(one_of("scrape_intervall", &words), "scrape_interval");
+        assert_eq!(one_of("scrapeinterval", &words), "scrape_interval");
+        assert_eq!(one_of("nothing_like_it", &words), "one of 21 fields");
+        assert_eq!(
+            one_of("usr", &["user", "password"]),
+            "one of user, password"
+        );
     }
 }
