@@ -17,8 +17,9 @@ pub const FLAGS: &[Flag] = &[
     Flag::string(
         "statsd.listen-udp",
         ":9125",
-        "The UDP address on which to receive statsd metric lines. \"\" disables it.",
-    ),
+        "The UDP address on which to receive statsd metric lines. \"\" disables it. Repeatable for multiple addresses.",
+    )
+    .repeatable(),
     Flag::string(
         "statsd.listen-tcp",
         ":9125",

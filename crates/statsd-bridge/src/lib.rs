@@ -55,7 +55,7 @@ pub static PROGRAM: Program = Program {
 /// A bridge that runs: where it listens.
 pub struct Running {
     pub http: Vec<SocketAddr>,
-    pub udp: Option<SocketAddr>,
+    pub udp: Vec<SocketAddr>,
     pub tcp: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -89,7 +89,10 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
         "statsd.listen-tcp",
         "statsd.listen-unixgram",
     ];
-    if listens.iter().all(|flag| args.str(flag).is_empty()) {
+    if listens
+        .iter()
+        .all(|flag| args.list(flag).iter().all(String::is_empty))
+    {
         return Err(Error::new(
             "At least one of UDP/TCP/Unixgram listeners must be specified.",
         ));
@@ -104,29 +107,35 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
     let buffer = Some(args.count("statsd.read-buffer")).filter(|bytes| *bytes > 0);
     let mut running = Running {
         http: Vec::new(),
-        udp: None,
+        udp: Vec::new(),
         tcp: None,
         threads: Vec::new(),
     };
     let failed = |what: &str, error: std::io::Error| Error::new(format!("{what}: {error}"));
-    let udp = args.str("statsd.listen-udp");
-    if !udp.is_empty() {
-        let addresses = listen::addresses("statsd.listen-udp", udp)?;
+    let udp: Vec<&str> = args
+        .list("statsd.listen-udp")
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let mut drops: Vec<Box<dyn Fn() -> f64 + Send + Sync>> = Vec::new();
+    for address in udp.iter().filter(|address| !address.is_empty()) {
+        let addresses = listen::addresses("statsd.listen-udp", address)?;
         let sockets = match args.count("statsd.udp-sockets") {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
             count => count,
         };
         let listener = listen::UdpListener::bind(&addresses, sockets, buffer)
             .map_err(|e| failed("failed to start UDP listener", e))?;
-        running.udp = Some(listener.address());
-        boot.metrics.counter_fn(
-            "statsd_exporter_udp_packet_drops_total",
-            "The total number of StatsD packets over UDP that the kernel dropped because its buffer was full.",
-            listener.drops(),
-        );
+        running.udp.push(listener.address());
+        drops.push(Box::new(listener.drops()));
         let started = listener.run(&bridge, &boot.shutdown);
         threads.extend(started.map_err(|e| failed("cannot start a thread", e))?);
     }
+    boot.metrics.counter_fn(
+        "statsd_exporter_udp_packet_drops_total",
+        "The total number of StatsD packets over UDP that the kernel dropped because its buffer was full.",
+        move || drops.iter().map(|drops| drops()).sum(),
+    );
     let tcp = args.str("statsd.listen-tcp");
     if !tcp.is_empty() {
         let addresses = listen::addresses("statsd.listen-tcp", tcp)?;
@@ -148,7 +157,12 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
         threads.push(started.map_err(|e| failed("cannot start a thread", e))?);
     }
     running.threads = threads;
-    tracing::info!(udp, tcp, unixgram, "Accepting StatsD Traffic");
+    tracing::info!(
+        udp = udp.join(","),
+        tcp,
+        unixgram,
+        "Accepting StatsD Traffic"
+    );
 
     sweep(boot, &bridge);
     on_reload(boot, &bridge, path);

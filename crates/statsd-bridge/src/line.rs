@@ -203,7 +203,8 @@ impl Parser {
         };
         if values.contains(':') {
             let kind = Type::of(tail.split('|').next().unwrap_or_default());
-            if !kind.is_observer() && !(kind == Type::Set && self.sets) {
+            let may_have_many = kind.is_observer() || (kind == Type::Set && self.sets);
+            if !may_have_many {
                 return tally.error(Reason::InvalidExtendedAggregateType);
             }
             let tail = self.tail(tail, &mut tags);

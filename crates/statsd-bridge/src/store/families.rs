@@ -157,11 +157,12 @@ impl Families {
 
     /// The families without their metrics.
     pub(super) fn empty(&self) -> BTreeMap<Box<str>, Family> {
-        let family = |(name, entry): (&Box<str>, &Entry)| {
+        let mut families = BTreeMap::new();
+        for (name, entry) in &self.by_name {
             let empty = Family::new(&**name, &*entry.help, entry.kind.metric_type());
-            (name.clone(), empty)
-        };
-        self.by_name.iter().map(family).collect()
+            families.insert(name.clone(), empty);
+        }
+        families
     }
 }
 

@@ -145,6 +145,10 @@ pub struct Limits {
     pub set_window: Duration,
 }
 
+/// Hashes of values, and when each was seen last.
+#[derive(Default)]
+struct Members(HashMap<u64, Duration, RandomState>);
+
 /// All series.
 pub struct Store {
     limits: Limits,
@@ -167,8 +171,7 @@ enum Value {
     Number(f64),
     Summary(Box<Summary>, Arc<Observer>),
     Histogram(Box<Histogram>, Arc<Observer>),
-    /// Hashes of values, and when each was seen last.
-    Set(Box<HashMap<u64, Duration, RandomState>>),
+    Set(Box<Members>),
 }
 
 impl Store {
@@ -388,6 +391,7 @@ impl Value {
                 }
             }
             (Value::Set(members), Change::Member(text)) => {
+                let members = &mut members.0;
                 let hash = hasher.hash_one(text);
                 if members.len() >= MAX_MEMBERS && !members.contains_key(&hash) {
                     members.retain(|_, seen| *seen + window >= update.now);
@@ -408,6 +412,7 @@ impl Value {
             Value::Number(number) if kind == Kind::Counter => Exposed::Counter(*number),
             Value::Number(number) => Exposed::Gauge(*number),
             Value::Set(members) => {
+                let members = &mut members.0;
                 members.retain(|_, seen| *seen + limits.set_window >= now);
                 Exposed::Gauge(members.len() as f64)
             }
