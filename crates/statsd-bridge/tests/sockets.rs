@@ -1,5 +1,7 @@
 //! The bridge over real sockets: packets in, a page out.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -221,6 +223,34 @@ async fn what_cannot_be_is_said() {
             Ok(_) => panic!("{args:?} is no mistake"),
         }
     }
+}
+
+/// Native buckets travel in protobuf only; the text page has the classic ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn native_histograms_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mapping.yml");
+    std::fs::write(&path, "defaults: {observer_type: histogram}").unwrap();
+    let mapping = format!("--statsd.mapping-config={}", path.display());
+    let bridge = bridge(&[&mapping]).await;
+    bridge.udp().send(b"wait:100:200|ms|@0.5").unwrap();
+    bridge.wait_for(&["wait_bucket{le=\"0.1\"} 2", "wait_count 4"]);
+
+    let mut stream = TcpStream::connect(bridge.running.http[0]).unwrap();
+    stream
+        .write_all(
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: application/vnd.google.protobuf;\
+              proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n\r\n",
+        )
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let has = |needle: &[u8]| answer.windows(needle.len()).any(|w| w == needle);
+    assert!(has(b"application/vnd.google.protobuf"));
+    assert!(has(b"\x0a\x04wait\x12"));
+    // Field 5 of Histogram, the schema, as zigzag: 3, whose buckets grow by 9 %.
+    assert!(has(b"\x28\x06\x31"), "no native buckets");
+    bridge.stop().await;
 }
 
 #[test]
