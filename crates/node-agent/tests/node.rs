@@ -99,10 +99,12 @@ fn prepare(from: &Path, to: &Path) {
             continue;
         };
         let link = below(to, link);
-        if link.symlink_metadata().is_err() {
-            std::fs::create_dir_all(link.parent().expect("a parent")).expect("a directory");
-            std::os::unix::fs::symlink(target, link).expect("a link");
+        std::fs::create_dir_all(link.parent().expect("a parent")).expect("a directory");
+        // Where links cannot be stored, a file with the target's name stands in for one.
+        if link.symlink_metadata().is_ok() {
+            std::fs::remove_file(&link).expect("no directory");
         }
+        std::os::unix::fs::symlink(target, link).expect("a link");
     }
 }
 

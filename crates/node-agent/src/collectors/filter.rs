@@ -71,3 +71,39 @@ impl Filter {
             || self.include.as_ref().is_some_and(|i| !i.is_match(name))
     }
 }
+
+/// An expression that is asked about the same names at every scrape: answers are kept.
+#[derive(Debug)]
+pub struct Fields {
+    pattern: Option<Regexp>,
+    known: parking_lot::Mutex<std::collections::HashMap<String, bool>>,
+}
+
+/// More names than any kernel has.
+const MOST_NAMES: usize = 10_000;
+
+impl Fields {
+    /// From the flag with the expression.
+    pub fn new(args: &Args, flag: &str) -> Result<Fields, String> {
+        Ok(Fields {
+            pattern: pattern(args, flag)?,
+            known: parking_lot::Mutex::default(),
+        })
+    }
+
+    /// Whether the field is shown. An empty expression matches all, as in Go.
+    pub fn wants(&self, name: &str) -> bool {
+        let Some(pattern) = &self.pattern else {
+            return true;
+        };
+        let mut known = self.known.lock();
+        if let Some(wanted) = known.get(name) {
+            return *wanted;
+        }
+        let wanted = pattern.is_match(name);
+        if known.len() < MOST_NAMES {
+            known.insert(name.to_owned(), wanted);
+        }
+        wanted
+    }
+}

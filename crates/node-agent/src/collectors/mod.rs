@@ -3,17 +3,55 @@
 //! A collector reads below the root paths and adds samples to a page. What it added before an error
 //! stays on the page, as upstream.
 
+mod arp;
+mod bonding;
+mod buddyinfo;
+mod cgroups;
+mod conntrack;
 mod cpu;
+mod cpu_vulnerabilities;
+mod cpufreq;
 mod diskstats;
+mod dmi;
+mod edac;
+mod entropy;
+mod filefd;
 mod filesystem;
 mod filter;
+mod hwmon;
+mod interrupts;
+mod kernel_hung;
+mod ksmd;
 mod loadavg;
 mod meminfo;
+mod meminfo_numa;
+mod netclass;
 mod netdev;
+mod netstat;
+mod nvme;
 mod os;
+mod powersupplyclass;
+mod pressure;
+mod processes;
+mod rapl;
+mod schedstat;
+mod selinux;
+mod slabinfo;
+mod sockstat;
+mod softirqs;
+mod softnet;
 mod stat;
+mod swap;
+mod sysctl;
+mod textfile;
+mod thermal_zone;
 mod time;
+mod timex;
+mod udp_queues;
 mod uname;
+mod vmstat;
+mod watchdog;
+mod zfs;
 
 use std::path::PathBuf;
 
@@ -81,14 +119,52 @@ type Build = fn(&Args) -> Result<Collector, String>;
 
 /// Every collector there is: name and setup. The default of its flag is in the table of flags.
 pub const TABLE: &[(&str, Build)] = &[
+    ("arp", arp::new),
+    ("bonding", |_| Ok(Box::new(bonding::collect))),
+    ("buddyinfo", |_| Ok(Box::new(buddyinfo::collect))),
+    ("cgroups", |_| Ok(Box::new(cgroups::collect))),
+    ("conntrack", |_| Ok(Box::new(conntrack::collect))),
     ("cpu", cpu::new),
+    ("cpu_vulnerabilities", |_| Ok(Box::new(cpu_vulnerabilities::collect))),
+    ("cpufreq", |_| Ok(Box::new(cpufreq::collect))),
     ("diskstats", diskstats::new),
+    ("dmi", |_| Ok(Box::new(dmi::collect))),
+    ("edac", |_| Ok(Box::new(edac::collect))),
+    ("entropy", |_| Ok(Box::new(entropy::collect))),
+    ("filefd", |_| Ok(Box::new(filefd::collect))),
     ("filesystem", filesystem::new),
+    ("hwmon", hwmon::new),
+    ("interrupts", interrupts::new),
+    ("kernel_hung", |_| Ok(Box::new(kernel_hung::collect))),
+    ("ksmd", |_| Ok(Box::new(ksmd::collect))),
     ("loadavg", |_| Ok(Box::new(loadavg::collect))),
     ("meminfo", |_| Ok(Box::new(meminfo::collect))),
+    ("meminfo_numa", |_| Ok(Box::new(meminfo_numa::collect))),
+    ("netclass", netclass::new),
     ("netdev", netdev::new),
+    ("netstat", netstat::new),
+    ("nvme", |_| Ok(Box::new(nvme::collect))),
     ("os", |_| Ok(Box::new(os::collect))),
+    ("powersupplyclass", powersupplyclass::new),
+    ("pressure", |_| Ok(Box::new(pressure::collect))),
+    ("processes", |_| Ok(Box::new(processes::collect))),
+    ("rapl", rapl::new),
+    ("schedstat", |_| Ok(Box::new(schedstat::collect))),
+    ("selinux", |_| Ok(Box::new(selinux::collect))),
+    ("slabinfo", slabinfo::new),
+    ("sockstat", |_| Ok(Box::new(sockstat::collect))),
+    ("softirqs", |_| Ok(Box::new(softirqs::collect))),
+    ("softnet", |_| Ok(Box::new(softnet::collect))),
     ("stat", stat::new),
+    ("swap", |_| Ok(Box::new(swap::collect))),
+    ("sysctl", sysctl::new),
+    ("textfile", textfile::new),
+    ("thermal_zone", |_| Ok(Box::new(thermal_zone::collect))),
     ("time", |_| Ok(Box::new(time::collect))),
+    ("timex", timex::new),
+    ("udp_queues", |_| Ok(Box::new(udp_queues::collect))),
     ("uname", |_| Ok(Box::new(uname::collect))),
+    ("vmstat", vmstat::new),
+    ("watchdog", |_| Ok(Box::new(watchdog::collect))),
+    ("zfs", |_| Ok(Box::new(zfs::collect))),
 ];
