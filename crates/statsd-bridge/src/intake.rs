@@ -127,6 +127,13 @@ impl Bridge {
         self.mapping.store(Arc::new(Mapping { mapper, generation }));
     }
 
+    /// Sends what the relay still holds.
+    pub(crate) fn stop(&self) {
+        if let Some(relay) = &self.relay {
+            relay.stop();
+        }
+    }
+
     /// The time since the bridge's start, for [`Intake`].
     pub fn now(&self) -> Duration {
         self.start.elapsed()
@@ -428,6 +435,36 @@ mod tests {
             "statsd_exporter_loaded_mappings 1",
             "statsd_metric_mapper_cache_length 1",
             "statsd_exporter_metrics_total{type=\"counter\"} 3",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line}:\n{page}");
+        }
+    }
+
+    #[test]
+    fn listeners_side_by_side_lose_nothing() {
+        let registry = Registry::new();
+        let options = Options::default();
+        let bridge = Bridge::new(&registry, options, Mapper::parse("").unwrap(), None);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let mut intake = bridge.intake();
+                scope.spawn(move || {
+                    for i in 0..2_000 {
+                        let line = format!("hits:1|c|#k:{}\nhits:2|c\nwait:3|ms|@0.5", i % 50);
+                        intake.packet(line.as_bytes(), Duration::ZERO);
+                    }
+                    intake.flush();
+                });
+            }
+        });
+        let page = page(&registry);
+        for line in [
+            "hits 16000",
+            "hits{k=\"49\"} 160",
+            "wait_count 16000",
+            "statsd_exporter_lines_total 24000",
+            "statsd_exporter_series 52",
+            "statsd_metric_mapper_cache_length 0",
         ] {
             assert!(page.lines().any(|l| l == line), "{line}:\n{page}");
         }

@@ -58,6 +58,7 @@ pub struct Running {
     pub udp: Vec<SocketAddr>,
     pub tcp: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
+    bridge: Arc<Bridge>,
 }
 
 /// Runs the service until it is asked to stop.
@@ -110,6 +111,7 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
         udp: Vec::new(),
         tcp: None,
         threads: Vec::new(),
+        bridge: Arc::clone(&bridge),
     };
     let failed = |what: &str, error: std::io::Error| Error::new(format!("{what}: {error}"));
     let udp: Vec<&str> = args
@@ -185,6 +187,7 @@ impl Running {
                     tracing::error!("a listening thread panicked");
                 }
             }
+            self.bridge.stop();
         };
         // It fails only if the closure panics.
         let _ = tokio::task::spawn_blocking(join).await;

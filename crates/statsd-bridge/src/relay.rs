@@ -2,8 +2,10 @@
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use telemetry::{Counter, Registry};
 
 /// Lines that may wait.
@@ -11,9 +13,11 @@ const QUEUE: usize = 10_000;
 /// A packet that is not full goes after so long.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The way to the other server; ends, with what it holds sent, when dropped.
+/// The way to the other server.
 pub struct Relay {
-    lines: SyncSender<Box<[u8]>>,
+    /// `None` once stopped.
+    lines: Mutex<Option<SyncSender<Box<[u8]>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     longest: usize,
     relayed: Counter,
     long_lines: Counter,
@@ -45,11 +49,12 @@ impl Relay {
             "The number of StatsD packets relayed.",
         );
         let (lines, received) = sync_channel(QUEUE);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("relay".to_owned())
             .spawn(move || send(&received, &socket, target, packet_length, &packets))?;
         Ok(Relay {
-            lines,
+            lines: Mutex::new(Some(lines)),
+            thread: Mutex::new(Some(thread)),
             longest: packet_length.saturating_sub(1),
             relayed: counter(
                 "statsd_exporter_relay_lines_relayed_total",
@@ -72,9 +77,23 @@ impl Relay {
             self.long_lines.inc();
             return;
         }
-        match self.lines.try_send(line.into()) {
-            Ok(()) => self.relayed.inc(),
-            Err(_) => self.dropped.inc(),
+        let sent = match &*self.lines.lock() {
+            Some(lines) => lines.try_send(line.into()).is_ok(),
+            None => false,
+        };
+        match sent {
+            true => self.relayed.inc(),
+            false => self.dropped.inc(),
+        }
+    }
+
+    /// Sends what waits and ends. Waits for it.
+    pub(crate) fn stop(&self) {
+        self.lines.lock().take();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the relay's thread panicked");
         }
     }
 }
@@ -142,7 +161,8 @@ mod tests {
         for line in ["a:1|c", "b:1|c", "much_too_long:1|c"] {
             relay.line(line.as_bytes());
         }
-        drop(relay);
+        relay.stop();
+        relay.line(b"late:1|c");
         let mut buffer = [0; 100];
         for expected in ["a:1|c\n", "b:1|c\n"] {
             let n = server.recv(&mut buffer).unwrap();
@@ -151,5 +171,6 @@ mod tests {
         let page = String::from_utf8(registry.render(None).body).unwrap();
         assert!(page.contains("relay_long_lines_total{target=\"there\"} 1\n"));
         assert!(page.contains("relay_lines_relayed_total{target=\"there\"} 2\n"));
+        assert!(page.contains("relay_lines_dropped_total{target=\"there\"} 1\n"));
     }
 }
