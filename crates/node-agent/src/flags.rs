@@ -83,7 +83,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::bool("collector.systemd.enable-restarts-metrics", false, "Enables service unit metric service_restart_total"),
     Flag::bool("collector.systemd.enable-start-time-metrics", false, "Enables service unit metric unit_start_time_seconds"),
     Flag::string("collector.tapestats.ignored-devices", "^$", "Regexp of devices to ignore for tapestats."),
-    Flag::string("collector.textfile.directory", " ...", "Directory to read text files with metrics from, supports glob matching. (repeatable)").repeatable(),
+    Flag::string("collector.textfile.directory", "", "Directory to read text files with metrics from, supports glob matching. (repeatable)").repeatable(),
     Flag::string("collector.vmstat.fields", "^(oom_kill|pgpg|pswp|pg.*fault).*", "Regexp of fields to return for vmstat collector."),
     Flag::string("collector.wifi.fixtures", "", "test fixtures to use for wifi collector metrics"),
     Flag::bool("collector.arp", true, "Enable the arp collector (default: enabled)."),

@@ -32,7 +32,12 @@ fn parse(text: &str) -> BTreeMap<&str, u32> {
 fn collect(files: &mut Files, out: &mut Page, filter: &Filter) -> Outcome {
     for (device, count) in parse(files.proc("net/arp")?) {
         if !filter.ignored(device) {
-            out.gauge("node_arp_entries", "ARP entries by device", &[("device", device)], count.into());
+            out.gauge(
+                "node_arp_entries",
+                "ARP entries by device",
+                &[("device", device)],
+                count.into(),
+            );
         }
     }
     Ok(())

@@ -7,7 +7,9 @@ use crate::page::Page;
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     let class = files.paths.sys.join("class/net");
     let masters = files.read(&class.join("bonding_masters"));
-    let masters = masters.map_err(CollectError::missing_is_no_data)?.to_owned();
+    let masters = masters
+        .map_err(CollectError::missing_is_no_data)?
+        .to_owned();
     for master in masters.split_whitespace() {
         let dir = class.join(master);
         let Some(slaves) = files.value(&dir.join("bonding/slaves")).map(str::to_owned) else {
@@ -26,8 +28,18 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             }
         }
         let labels = [("master", master)];
-        out.gauge("node_bonding_slaves", "Number of configured slaves per bonding interface.", &labels, all);
-        out.gauge("node_bonding_active", "Number of active slaves per bonding interface.", &labels, active);
+        out.gauge(
+            "node_bonding_slaves",
+            "Number of configured slaves per bonding interface.",
+            &labels,
+            all,
+        );
+        out.gauge(
+            "node_bonding_active",
+            "Number of active slaves per bonding interface.",
+            &labels,
+            active,
+        );
     }
     Ok(())
 }

@@ -16,8 +16,18 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     for (name, groups, enabled) in files.proc("cgroups")?.lines().filter_map(parse) {
         // Upstream has one help text for both.
         let help = "Current cgroup number of the subsystem.";
-        out.gauge("node_cgroups_cgroups", help, &[("subsys_name", name)], groups);
-        out.gauge("node_cgroups_enabled", help, &[("subsys_name", name)], enabled);
+        out.gauge(
+            "node_cgroups_cgroups",
+            help,
+            &[("subsys_name", name)],
+            groups,
+        );
+        out.gauge(
+            "node_cgroups_enabled",
+            help,
+            &[("subsys_name", name)],
+            enabled,
+        );
     }
     Ok(())
 }

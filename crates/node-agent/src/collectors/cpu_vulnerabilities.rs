@@ -12,7 +12,10 @@ fn parse(text: &str) -> (&str, &str) {
     if let Some(rest) = text.strip_prefix("Vulnerable") {
         return ("vulnerable", rest.trim_start_matches([':', ' ']));
     }
-    match text.strip_prefix("Mitigation:").or_else(|| text.strip_prefix("KVM: Mitigation:")) {
+    match text
+        .strip_prefix("Mitigation:")
+        .or_else(|| text.strip_prefix("KVM: Mitigation:"))
+    {
         Some(rest) => ("mitigation", rest.trim()),
         None => ("unknown", text),
     }

@@ -6,12 +6,36 @@ use crate::page::Page;
 
 /// File, metric, help; values are kHz.
 const FREQUENCIES: [(&str, &str, &str); 6] = [
-    ("cpuinfo_cur_freq", "frequency_hertz", "Current CPU thread frequency in hertz."),
-    ("cpuinfo_min_freq", "frequency_min_hertz", "Minimum CPU thread frequency in hertz."),
-    ("cpuinfo_max_freq", "frequency_max_hertz", "Maximum CPU thread frequency in hertz."),
-    ("scaling_cur_freq", "scaling_frequency_hertz", "Current scaled CPU thread frequency in hertz."),
-    ("scaling_min_freq", "scaling_frequency_min_hertz", "Minimum scaled CPU thread frequency in hertz."),
-    ("scaling_max_freq", "scaling_frequency_max_hertz", "Maximum scaled CPU thread frequency in hertz."),
+    (
+        "cpuinfo_cur_freq",
+        "frequency_hertz",
+        "Current CPU thread frequency in hertz.",
+    ),
+    (
+        "cpuinfo_min_freq",
+        "frequency_min_hertz",
+        "Minimum CPU thread frequency in hertz.",
+    ),
+    (
+        "cpuinfo_max_freq",
+        "frequency_max_hertz",
+        "Maximum CPU thread frequency in hertz.",
+    ),
+    (
+        "scaling_cur_freq",
+        "scaling_frequency_hertz",
+        "Current scaled CPU thread frequency in hertz.",
+    ),
+    (
+        "scaling_min_freq",
+        "scaling_frequency_min_hertz",
+        "Minimum scaled CPU thread frequency in hertz.",
+    ),
+    (
+        "scaling_max_freq",
+        "scaling_frequency_max_hertz",
+        "Maximum scaled CPU thread frequency in hertz.",
+    ),
 ];
 
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
@@ -27,13 +51,23 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
         }
         for (file, metric, help) in FREQUENCIES {
             if let Some(khz) = files.number(&dir.join(file)) {
-                out.gauge(&format!("node_cpu_{metric}"), help, &[("cpu", cpu)], khz * 1000.0);
+                out.gauge(
+                    &format!("node_cpu_{metric}"),
+                    help,
+                    &[("cpu", cpu)],
+                    khz * 1000.0,
+                );
             }
         }
-        let Some(governor) = files.value(&dir.join("scaling_governor")).map(str::to_owned) else {
+        let Some(governor) = files
+            .value(&dir.join("scaling_governor"))
+            .map(str::to_owned)
+        else {
             continue;
         };
-        let available = files.value(&dir.join("scaling_available_governors")).unwrap_or_default();
+        let available = files
+            .value(&dir.join("scaling_available_governors"))
+            .unwrap_or_default();
         for one in available.split_ascii_whitespace() {
             out.gauge(
                 "node_cpu_scaling_governor",

@@ -140,7 +140,7 @@ const ATA: [(&str, &str, &str); 3] = [
 ];
 
 pub fn new(args: &Args) -> Result<Collector, String> {
-    let filter = Filter::both(
+    let filter = Filter::include_over_default(
         args,
         "collector.diskstats.device-exclude",
         "collector.diskstats.device-include",

@@ -4,10 +4,14 @@ use super::Outcome;
 use crate::files::{Files, list};
 use crate::page::Page;
 
-const CORRECTABLE: (&str, &str) =
-    ("node_edac_correctable_errors_total", "Total correctable memory errors.");
-const UNCORRECTABLE: (&str, &str) =
-    ("node_edac_uncorrectable_errors_total", "Total uncorrectable memory errors.");
+const CORRECTABLE: (&str, &str) = (
+    "node_edac_correctable_errors_total",
+    "Total correctable memory errors.",
+);
+const UNCORRECTABLE: (&str, &str) = (
+    "node_edac_uncorrectable_errors_total",
+    "Total uncorrectable memory errors.",
+);
 const ROW_CORRECTABLE: (&str, &str) = (
     "node_edac_csrow_correctable_errors_total",
     "Total correctable memory errors for this csrow.",
@@ -43,7 +47,10 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
                 continue;
             };
             let labels = [("controller", controller), ("csrow", number)];
-            for (file, (metric, help)) in [("ce_count", ROW_CORRECTABLE), ("ue_count", ROW_UNCORRECTABLE)] {
+            for (file, (metric, help)) in [
+                ("ce_count", ROW_CORRECTABLE),
+                ("ue_count", ROW_UNCORRECTABLE),
+            ] {
                 if let Some(count) = files.number(&dir.join(&row).join(file)) {
                     out.counter(metric, help, &labels, count);
                 }

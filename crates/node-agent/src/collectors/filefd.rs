@@ -24,7 +24,10 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
 mod tests {
     #[test]
     fn three_columns() {
-        assert_eq!(super::parse("1024\t0\t1631329\n"), Some((1024.0, 1_631_329.0)));
+        assert_eq!(
+            super::parse("1024\t0\t1631329\n"),
+            Some((1024.0, 1_631_329.0))
+        );
         assert_eq!(super::parse("1024 0"), None);
         assert_eq!(super::parse(""), None);
     }

@@ -13,8 +13,20 @@ use crate::page::Page;
 
 /// What is a sensor among the files of a chip.
 const TYPES: [&str; 14] = [
-    "vrm", "beep_enable", "update_interval", "in", "cpu", "fan", "pwm", "temp", "curr", "power",
-    "energy", "humidity", "intrusion", "freq",
+    "vrm",
+    "beep_enable",
+    "update_interval",
+    "in",
+    "cpu",
+    "fan",
+    "pwm",
+    "temp",
+    "curr",
+    "power",
+    "energy",
+    "humidity",
+    "intrusion",
+    "freq",
 ];
 
 struct HwMon {
@@ -24,7 +36,11 @@ struct HwMon {
 
 pub fn new(args: &Args) -> Result<Collector, String> {
     let hwmon = HwMon {
-        chips: Filter::exclusive(args, "collector.hwmon.chip-exclude", "collector.hwmon.chip-include")?,
+        chips: Filter::exclusive(
+            args,
+            "collector.hwmon.chip-exclude",
+            "collector.hwmon.chip-include",
+        )?,
         sensors: Filter::exclusive(
             args,
             "collector.hwmon.sensor-exclude",
@@ -37,7 +53,10 @@ pub fn new(args: &Args) -> Result<Collector, String> {
 /// A name as part of a metric's: lower case, `_` for the rest, none at the ends.
 fn clean(name: &str) -> String {
     let lower = name.trim().to_lowercase();
-    let kept = lower.replace(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == ':' || c == '_'), "_");
+    let kept = lower.replace(
+        |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == ':' || c == '_'),
+        "_",
+    );
     kept.trim_matches('_').to_owned()
 }
 
@@ -48,14 +67,18 @@ fn explode(file: &str) -> Option<(&str, u64, &str)> {
         // Without a number the property is whatever follows the longest type known.
         return match TYPES.iter().find(|kind| **kind == file) {
             Some(kind) => Some((kind, 0, "")),
-            None => file.rsplit_once('_').map(|(kind, property)| (kind, 0, property)),
+            None => file
+                .rsplit_once('_')
+                .map(|(kind, property)| (kind, 0, property)),
         };
     };
     let (kind, rest) = file.split_at(start);
     if kind.is_empty() {
         return None;
     }
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let number = rest[..end].parse().ok()?;
     match &rest[end..] {
         "" => Some((kind, number, "")),
@@ -78,7 +101,11 @@ fn chip_name(files: &mut Files, dir: &Path) -> Option<String> {
             _ => {}
         }
     }
-    if let Some(name) = files.value(&dir.join("name")).map(clean).filter(|n| !n.is_empty()) {
+    if let Some(name) = files
+        .value(&dir.join("name"))
+        .map(clean)
+        .filter(|n| !n.is_empty())
+    {
         return Some(name);
     }
     let real = dir.canonicalize().ok()?;
@@ -94,9 +121,15 @@ impl HwMon {
             .map(|name| class.join(name))
             .filter(|dir| dir.is_dir())
             .collect();
-        let named: Vec<_> = dirs.iter().filter_map(|dir| Some((dir, chip_name(files, dir)?))).collect();
+        let named: Vec<_> = dirs
+            .iter()
+            .filter_map(|dir| Some((dir, chip_name(files, dir)?)))
+            .collect();
         for (dir, name) in &named {
-            let human = files.value(&dir.join("name")).map(clean).filter(|n| !n.is_empty());
+            let human = files
+                .value(&dir.join("name"))
+                .map(clean)
+                .filter(|n| !n.is_empty());
             // Chips that share a device carry their own names behind it.
             let shared = named.iter().filter(|(_, other)| other == name).count() > 1;
             let chip = match &human {
@@ -161,12 +194,22 @@ fn write(out: &mut Page, chip: &str, sensor: &str, kind: &str, data: &BTreeMap<S
     match kind {
         "beep_enable" => {
             let value = if own == "1" { 1.0 } else { 0.0 };
-            out.gauge("node_hwmon_beep_enabled", "Hardware beep enabled", &labels, value);
+            out.gauge(
+                "node_hwmon_beep_enabled",
+                "Hardware beep enabled",
+                &labels,
+                value,
+            );
             return;
         }
         "vrm" => {
             if let Ok(value) = own.parse() {
-                out.gauge("node_hwmon_voltage_regulator_version", "Hardware voltage regulator", &labels, value);
+                out.gauge(
+                    "node_hwmon_voltage_regulator_version",
+                    "Hardware voltage regulator",
+                    &labels,
+                    value,
+                );
             }
             return;
         }
@@ -202,42 +245,111 @@ fn write(out: &mut Page, chip: &str, sensor: &str, kind: &str, data: &BTreeMap<S
         }
         let element = element.as_str();
         let (suffix, help, factor, counter) = match (kind, element) {
-            (_, "fault" | "alarm") => ("", format!("Hardware sensor {element} status ({kind})"), 1.0, false),
-            (_, "beep") => ("_enabled", "Hardware monitor sensor has beeping enabled".to_owned(), 1.0, false),
-            ("in" | "cpu", _) => ("_volts", format!("Hardware monitor for voltage ({element})"), 0.001, false),
-            ("temp", e) if e != "type" => {
-                ("_celsius", format!("Hardware monitor for temperature ({element})"), 0.001, false)
-            }
-            ("curr", _) => ("_amps", format!("Hardware monitor for current ({element})"), 0.001, false),
-            ("energy", _) => {
-                ("_joule_total", format!("Hardware monitor for joules used so far ({element})"), 1e-6, true)
-            }
-            ("power", "accuracy") => {
-                ("", "Hardware monitor power meter accuracy, as a ratio".to_owned(), 1e-6, false)
-            }
-            ("power", "average_interval" | "average_interval_min" | "average_interval_max") => {
-                ("_seconds", format!("Hardware monitor power usage update interval ({element})"), 0.001, false)
-            }
-            ("power", _) => ("_watt", format!("Hardware monitor for power usage in watts ({element})"), 1e-6, false),
-            ("humidity", _) => (
+            (_, "fault" | "alarm") => (
                 "",
-                format!("Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage) ({element})"),
+                format!("Hardware sensor {element} status ({kind})"),
+                1.0,
+                false,
+            ),
+            (_, "beep") => (
+                "_enabled",
+                "Hardware monitor sensor has beeping enabled".to_owned(),
+                1.0,
+                false,
+            ),
+            ("in" | "cpu", _) => (
+                "_volts",
+                format!("Hardware monitor for voltage ({element})"),
+                0.001,
+                false,
+            ),
+            ("temp", e) if e != "type" => (
+                "_celsius",
+                format!("Hardware monitor for temperature ({element})"),
+                0.001,
+                false,
+            ),
+            ("curr", _) => (
+                "_amps",
+                format!("Hardware monitor for current ({element})"),
+                0.001,
+                false,
+            ),
+            ("energy", _) => (
+                "_joule_total",
+                format!("Hardware monitor for joules used so far ({element})"),
+                1e-6,
+                true,
+            ),
+            ("power", "accuracy") => (
+                "",
+                "Hardware monitor power meter accuracy, as a ratio".to_owned(),
                 1e-6,
                 false,
             ),
-            ("fan", "input" | "min" | "max" | "target") => {
-                ("_rpm", format!("Hardware monitor for fan revolutions per minute ({element})"), 1.0, false)
-            }
-            ("freq", "input") => ("_freq_mhz", "Hardware monitor for GPU frequency in MHz".to_owned(), 1e-6, false),
-            _ => ("", format!("Hardware monitor {kind} element {element}"), 1.0, false),
+            ("power", "average_interval" | "average_interval_min" | "average_interval_max") => (
+                "_seconds",
+                format!("Hardware monitor power usage update interval ({element})"),
+                0.001,
+                false,
+            ),
+            ("power", _) => (
+                "_watt",
+                format!("Hardware monitor for power usage in watts ({element})"),
+                1e-6,
+                false,
+            ),
+            ("humidity", _) => (
+                "",
+                format!(
+                    "Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage) ({element})"
+                ),
+                1e-6,
+                false,
+            ),
+            ("fan", "input" | "min" | "max" | "target") => (
+                "_rpm",
+                format!("Hardware monitor for fan revolutions per minute ({element})"),
+                1.0,
+                false,
+            ),
+            ("freq", "input") => (
+                "_freq_mhz",
+                "Hardware monitor for GPU frequency in MHz".to_owned(),
+                1e-6,
+                false,
+            ),
+            _ => (
+                "",
+                format!("Hardware monitor {kind} element {element}"),
+                1.0,
+                false,
+            ),
         };
         name.push_str(suffix);
         // Upstream divides by a million and multiplies by a thousandth: the last digit shows it.
-        let value = if factor == 1e-6 { value / 1e6 } else { value * factor };
+        let value = if factor == 1e-6 {
+            value / 1e6
+        } else {
+            value * factor
+        };
         // The clock of a graphics chip is named by its label.
-        let by_label = if kind == "freq" && element == "input" { data.get("label").map(|l| clean(l)) } else { None };
-        let labels = [("chip", chip), ("sensor", by_label.as_deref().unwrap_or(sensor))];
-        out.add(if counter { Counter } else { Gauge }, &name, &help, &labels, value);
+        let by_label = if kind == "freq" && element == "input" {
+            data.get("label").map(|l| clean(l))
+        } else {
+            None
+        };
+        let labels = [
+            ("chip", chip),
+            ("sensor", by_label.as_deref().unwrap_or(sensor)),
+        ];
+        out.add(
+            if counter { Counter } else { Gauge },
+            &name,
+            &help,
+            &labels,
+            value,
+        );
     }
 }
 
@@ -250,7 +362,10 @@ mod tests {
         assert_eq!(explode("temp1_crit_alarm"), Some(("temp", 1, "crit_alarm")));
         assert_eq!(explode("fan12"), Some(("fan", 12, "")));
         assert_eq!(explode("beep_enable"), Some(("beep_enable", 0, "")));
-        assert_eq!(explode("in0_99999999999999999999"), Some(("in", 0, "99999999999999999999")));
+        assert_eq!(
+            explode("in0_99999999999999999999"),
+            Some(("in", 0, "99999999999999999999"))
+        );
         assert_eq!(explode("temp99999999999999999999_input"), None);
         assert_eq!(explode("7_x"), None);
         assert_eq!(clean(" Asus WMI\n"), "asus_wmi");

@@ -14,7 +14,9 @@ pub fn new(args: &Args) -> Result<Collector, String> {
         "collector.interrupts.name-include",
     )?;
     let zeros = args.bool("collector.interrupts.include-zeros");
-    Ok(Box::new(move |files, out| collect(files, out, &filter, zeros)))
+    Ok(Box::new(move |files, out| {
+        collect(files, out, &filter, zeros)
+    }))
 }
 
 /// Name, counts, info, devices. `None` for lines with fewer counts than CPUs (ERR, MIS).
@@ -27,17 +29,29 @@ fn parse(line: &str, cpus: usize) -> Option<(&str, Vec<f64>, String, String)> {
     }
     let mut rest = fields;
     let numbered = name.parse::<u32>().is_ok();
-    let info = if numbered { rest.next().unwrap_or_default().to_owned() } else { String::new() };
+    let info = if numbered {
+        rest.next().unwrap_or_default().to_owned()
+    } else {
+        String::new()
+    };
     let text: Vec<&str> = rest.collect();
     let text = text.join(" ");
-    if numbered { Some((name, counts, info, text)) } else { Some((name, counts, text, String::new())) }
+    if numbered {
+        Some((name, counts, info, text))
+    } else {
+        Some((name, counts, text, String::new()))
+    }
 }
 
 fn collect(files: &mut Files, out: &mut Page, filter: &Filter, zeros: bool) -> Outcome {
     let text = files.proc("interrupts")?;
     let mut lines = text.lines();
-    let heading = lines.next().ok_or_else(|| CollectError::invalid("interrupts", text))?;
-    let cpus: Vec<String> = (0..heading.split_ascii_whitespace().count()).map(|n| n.to_string()).collect();
+    let heading = lines
+        .next()
+        .ok_or_else(|| CollectError::invalid("interrupts", text))?;
+    let cpus: Vec<String> = (0..heading.split_ascii_whitespace().count())
+        .map(|n| n.to_string())
+        .collect();
     for line in lines {
         let Some((name, counts, info, devices)) = parse(line, cpus.len()) else {
             continue;
@@ -52,7 +66,12 @@ fn collect(files: &mut Files, out: &mut Page, filter: &Filter, zeros: bool) -> O
             out.counter(
                 "node_interrupts_total",
                 "Interrupt details.",
-                &[("cpu", cpu), ("type", name), ("info", &info), ("devices", &devices)],
+                &[
+                    ("cpu", cpu),
+                    ("type", name),
+                    ("info", &info),
+                    ("devices", &devices),
+                ],
                 count,
             );
         }
@@ -66,8 +85,12 @@ mod tests {
 
     #[test]
     fn lines() {
-        let (name, counts, info, devices) = parse(" 16: 1 2 IO-APIC-fasteoi usb1, mmc0", 2).unwrap();
-        assert_eq!((name, info.as_str(), devices.as_str()), ("16", "IO-APIC-fasteoi", "usb1, mmc0"));
+        let (name, counts, info, devices) =
+            parse(" 16: 1 2 IO-APIC-fasteoi usb1, mmc0", 2).unwrap();
+        assert_eq!(
+            (name, info.as_str(), devices.as_str()),
+            ("16", "IO-APIC-fasteoi", "usb1, mmc0")
+        );
         assert_eq!(counts, [1.0, 2.0]);
         assert_eq!(parse("LOC: 1 2 Local timer", 2).unwrap().2, "Local timer");
         assert!(parse("ERR: 0", 2).is_none());

@@ -21,10 +21,17 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     ];
     for (file, name, kind, divisor) in metrics {
         let text = files.read(&dir.join(file))?.trim();
-        let value: f64 =
-            text.parse().map_err(|_| super::CollectError::invalid("ksm value", text))?;
+        let value: f64 = text
+            .parse()
+            .map_err(|_| super::CollectError::invalid("ksm value", text))?;
         let help = format!("ksmd '{file}' file.");
-        out.add(kind, &format!("node_ksmd_{name}"), &help, &[], value / divisor);
+        out.add(
+            kind,
+            &format!("node_ksmd_{name}"),
+            &help,
+            &[],
+            value / divisor,
+        );
     }
     Ok(())
 }

@@ -37,7 +37,11 @@ fn parse<'t>(main: &'t str, status: &str, rest: &[&str]) -> Option<Device<'t>> {
     let blocks: f64 = status.split_whitespace().next()?.parse().ok()?;
     let mut device = Device {
         name,
-        activity: if state == "active" { "active" } else { "inactive" },
+        activity: if state == "active" {
+            "active"
+        } else {
+            "inactive"
+        },
         failed,
         spare,
         blocks,
@@ -46,7 +50,10 @@ fn parse<'t>(main: &'t str, status: &str, rest: &[&str]) -> Option<Device<'t>> {
     };
     // `[8/7]`: required and active disks; levels without redundancy do not say it.
     let counts = status.split_whitespace().find_map(|field| {
-        let (total, active) = field.strip_prefix('[')?.strip_suffix(']')?.split_once('/')?;
+        let (total, active) = field
+            .strip_prefix('[')?
+            .strip_suffix(']')?
+            .split_once('/')?;
         Some((total.parse::<f64>().ok()?, active.parse::<f64>().ok()?))
     });
     let present = members.len() as f64;
@@ -55,8 +62,9 @@ fn parse<'t>(main: &'t str, status: &str, rest: &[&str]) -> Option<Device<'t>> {
         None if state == "active" => (present, present),
         None => (0.0, 0.0),
     };
+    // The counts of an inactive device are those of its last run.
     if state != "active" {
-        device.active = 0.0;
+        (device.required, device.active) = (0.0, 0.0);
     }
     for line in rest {
         let syncing = [
@@ -103,12 +111,16 @@ fn devices(text: &str) -> Result<Vec<Device<'_>>, CollectError> {
 }
 
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
-    let text = files.proc("mdstat").map_err(CollectError::missing_is_no_data)?;
+    let text = files
+        .proc("mdstat")
+        .map_err(CollectError::missing_is_no_data)?;
     for device in devices(text)? {
         let labels = [("device", device.name)];
-        for (state, value) in
-            [("active", device.active), ("failed", device.failed), ("spare", device.spare)]
-        {
+        for (state, value) in [
+            ("active", device.active),
+            ("failed", device.failed),
+            ("spare", device.spare),
+        ] {
             out.gauge(
                 "node_md_disks",
                 "Number of active/failed/spare disks of device.",
@@ -117,9 +129,21 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             );
         }
         let metrics = [
-            ("node_md_disks_required", "Total number of disks of device.", device.required),
-            ("node_md_blocks", "Total number of blocks on device.", device.blocks),
-            ("node_md_blocks_synced", "Number of blocks synced on device.", device.synced),
+            (
+                "node_md_disks_required",
+                "Total number of disks of device.",
+                device.required,
+            ),
+            (
+                "node_md_blocks",
+                "Total number of blocks on device.",
+                device.blocks,
+            ),
+            (
+                "node_md_blocks_synced",
+                "Number of blocks synced on device.",
+                device.synced,
+            ),
         ];
         for (name, help, value) in metrics {
             out.gauge(name, help, &labels, value);
@@ -129,21 +153,39 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
                 "node_md_state",
                 "Indicates the state of md-device.",
                 &[labels[0], ("state", state)],
-                if device.activity == activity { 1.0 } else { 0.0 },
+                if device.activity == activity {
+                    1.0
+                } else {
+                    0.0
+                },
             );
         }
     }
     let block = files.paths.sys.join("block");
-    for name in list(&block).unwrap_or_default().iter().filter(|name| name.starts_with("md")) {
+    for name in list(&block)
+        .unwrap_or_default()
+        .iter()
+        .filter(|name| name.starts_with("md"))
+    {
         let dir = block.join(name).join("md");
         let Some(disks) = files.number(&dir.join("raid_disks")) else {
             continue;
         };
         let labels = [("device", name.as_str())];
-        out.gauge("node_md_raid_disks", "Number of raid disks on device.", &labels, disks);
+        out.gauge(
+            "node_md_raid_disks",
+            "Number of raid disks on device.",
+            &labels,
+            disks,
+        );
         // Levels without redundancy have no such file.
         let degraded = files.number(&dir.join("degraded")).unwrap_or_default();
-        out.gauge("node_md_degraded", "Number of degraded disks on device.", &labels, degraded);
+        out.gauge(
+            "node_md_degraded",
+            "Number of degraded disks on device.",
+            &labels,
+            degraded,
+        );
     }
     Ok(())
 }
@@ -156,9 +198,19 @@ mod tests {
     fn paragraphs() {
         let text = "Personalities : [raid1]\n\nmd6 : active raid1 sdb2[2](F) sdc[1](S) sda2[0]\n      195310144 blocks [2/1] [U_]\n      [=>..]  recovery =  8.5% (16775552/195310144) finish=17.0min\n\nunused devices: <none>\n";
         let found = devices(text).unwrap();
-        assert_eq!((found[0].failed, found[0].spare, found[0].active), (1.0, 1.0, 1.0));
-        assert_eq!((found[0].activity, found[0].synced), ("recovering", 16_775_552.0));
-        for text in ["md0 : active", "md0 : active raid1 a[0]\n", "md0 : active raid1 a[0]\n x blocks\n"] {
+        assert_eq!(
+            (found[0].failed, found[0].spare, found[0].active),
+            (1.0, 1.0, 1.0)
+        );
+        assert_eq!(
+            (found[0].activity, found[0].synced),
+            ("recovering", 16_775_552.0)
+        );
+        for text in [
+            "md0 : active",
+            "md0 : active raid1 a[0]\n",
+            "md0 : active raid1 a[0]\n x blocks\n",
+        ] {
             assert!(devices(text).is_err(), "{text:?}");
         }
     }

@@ -7,7 +7,11 @@ use crate::page::Page;
 /// `Node 0 Active(anon): 707915776 kB`: name and bytes.
 fn parse(line: &str) -> Option<(String, f64)> {
     let mut fields = line.split_ascii_whitespace().skip(2);
-    let name = fields.next()?.trim_end_matches(':').replace('(', "_").replace(')', "");
+    let name = fields
+        .next()?
+        .trim_end_matches(':')
+        .replace('(', "_")
+        .replace(')', "");
     let value: f64 = fields.next()?.parse().ok()?;
     match fields.next() {
         None => Some((name, value)),
@@ -24,7 +28,11 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             continue;
         }
         let dir = nodes.join(&name);
-        for line in files.read(&dir.join("meminfo"))?.lines().filter(|l| !l.trim().is_empty()) {
+        for line in files
+            .read(&dir.join("meminfo"))?
+            .lines()
+            .filter(|l| !l.trim().is_empty())
+        {
             let (field, value) =
                 parse(line).ok_or_else(|| CollectError::invalid("meminfo line", line))?;
             out.gauge(

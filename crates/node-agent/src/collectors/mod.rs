@@ -4,7 +4,9 @@
 //! stays on the page, as upstream.
 
 mod arp;
+mod bcache;
 mod bonding;
+mod btrfs;
 mod buddyinfo;
 mod cgroups;
 mod conntrack;
@@ -15,19 +17,25 @@ mod diskstats;
 mod dmi;
 mod edac;
 mod entropy;
+mod fibrechannel;
 mod filefd;
 mod filesystem;
 mod filter;
 mod hwmon;
+mod infiniband;
 mod interrupts;
+mod ipvs;
 mod kernel_hung;
 mod ksmd;
 mod loadavg;
+mod mdadm;
 mod meminfo;
 mod meminfo_numa;
 mod netclass;
 mod netdev;
 mod netstat;
+mod nfs;
+mod nfsd;
 mod nvme;
 mod os;
 mod powersupplyclass;
@@ -43,6 +51,7 @@ mod softnet;
 mod stat;
 mod swap;
 mod sysctl;
+mod tapestats;
 mod textfile;
 mod thermal_zone;
 mod time;
@@ -51,6 +60,8 @@ mod udp_queues;
 mod uname;
 mod vmstat;
 mod watchdog;
+mod xfrm;
+mod xfs;
 mod zfs;
 
 use std::path::PathBuf;
@@ -120,29 +131,39 @@ type Build = fn(&Args) -> Result<Collector, String>;
 /// Every collector there is: name and setup. The default of its flag is in the table of flags.
 pub const TABLE: &[(&str, Build)] = &[
     ("arp", arp::new),
+    ("bcache", bcache::new),
     ("bonding", |_| Ok(Box::new(bonding::collect))),
+    ("btrfs", |_| Ok(Box::new(btrfs::collect))),
     ("buddyinfo", |_| Ok(Box::new(buddyinfo::collect))),
     ("cgroups", |_| Ok(Box::new(cgroups::collect))),
     ("conntrack", |_| Ok(Box::new(conntrack::collect))),
     ("cpu", cpu::new),
-    ("cpu_vulnerabilities", |_| Ok(Box::new(cpu_vulnerabilities::collect))),
+    ("cpu_vulnerabilities", |_| {
+        Ok(Box::new(cpu_vulnerabilities::collect))
+    }),
     ("cpufreq", |_| Ok(Box::new(cpufreq::collect))),
     ("diskstats", diskstats::new),
     ("dmi", |_| Ok(Box::new(dmi::collect))),
     ("edac", |_| Ok(Box::new(edac::collect))),
     ("entropy", |_| Ok(Box::new(entropy::collect))),
+    ("fibrechannel", |_| Ok(Box::new(fibrechannel::collect))),
     ("filefd", |_| Ok(Box::new(filefd::collect))),
     ("filesystem", filesystem::new),
     ("hwmon", hwmon::new),
+    ("infiniband", infiniband::new),
     ("interrupts", interrupts::new),
+    ("ipvs", ipvs::new),
     ("kernel_hung", |_| Ok(Box::new(kernel_hung::collect))),
     ("ksmd", |_| Ok(Box::new(ksmd::collect))),
     ("loadavg", |_| Ok(Box::new(loadavg::collect))),
+    ("mdadm", |_| Ok(Box::new(mdadm::collect))),
     ("meminfo", |_| Ok(Box::new(meminfo::collect))),
     ("meminfo_numa", |_| Ok(Box::new(meminfo_numa::collect))),
     ("netclass", netclass::new),
     ("netdev", netdev::new),
     ("netstat", netstat::new),
+    ("nfs", |_| Ok(Box::new(nfs::collect))),
+    ("nfsd", |_| Ok(Box::new(nfsd::collect))),
     ("nvme", |_| Ok(Box::new(nvme::collect))),
     ("os", |_| Ok(Box::new(os::collect))),
     ("powersupplyclass", powersupplyclass::new),
@@ -158,6 +179,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("stat", stat::new),
     ("swap", |_| Ok(Box::new(swap::collect))),
     ("sysctl", sysctl::new),
+    ("tapestats", tapestats::new),
     ("textfile", textfile::new),
     ("thermal_zone", |_| Ok(Box::new(thermal_zone::collect))),
     ("time", |_| Ok(Box::new(time::collect))),
@@ -166,5 +188,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("uname", |_| Ok(Box::new(uname::collect))),
     ("vmstat", vmstat::new),
     ("watchdog", |_| Ok(Box::new(watchdog::collect))),
+    ("xfrm", |_| Ok(Box::new(xfrm::collect))),
+    ("xfs", |_| Ok(Box::new(xfs::collect))),
     ("zfs", |_| Ok(Box::new(zfs::collect))),
 ];

@@ -43,7 +43,10 @@ pub fn new(args: &Args) -> Result<Collector, String> {
         tracing::info!("--collector.netclass.netlink: the same values are read from sysfs");
     }
     let names = PROPERTIES.iter().map(|(_, name, _)| {
-        (format!("node_network_{name}"), format!("Network device property: {name}"))
+        (
+            format!("node_network_{name}"),
+            format!("Network device property: {name}"),
+        )
     });
     let netclass = NetClass {
         ignored: pattern(args, "collector.netclass.ignored-devices")?,

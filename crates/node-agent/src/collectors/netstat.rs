@@ -48,8 +48,10 @@ fn collect(files: &mut Files, out: &mut Page, fields: &Fields) -> Outcome {
     };
     for file in ["net/netstat", "net/snmp"] {
         let text = files.proc(file)?;
-        pairs(text, |protocol, name, value| add(out, protocol, name, value))
-            .ok_or_else(|| CollectError::invalid("netstat", text))?;
+        pairs(text, |protocol, name, value| {
+            add(out, protocol, name, value)
+        })
+        .ok_or_else(|| CollectError::invalid("netstat", text))?;
     }
     match files.proc("net/snmp6") {
         Ok(text) => {
@@ -73,7 +75,10 @@ mod tests {
         let mut found = Vec::new();
         let text = "Tcp: A B\nTcp: 1 -1\nUdp: C\nUdp: 3\n";
         assert!(pairs(text, |p, n, v| found.push((p, n, v))).is_some());
-        assert_eq!(found, [("Tcp", "A", 1.0), ("Tcp", "B", -1.0), ("Udp", "C", 3.0)]);
+        assert_eq!(
+            found,
+            [("Tcp", "A", 1.0), ("Tcp", "B", -1.0), ("Udp", "C", 3.0)]
+        );
         for text in ["Tcp A\nTcp 1\n", "Tcp: A B\nTcp: 1\n", "Tcp: A\nTcp: x\n"] {
             assert!(pairs(text, |_, _, _| {}).is_none(), "{text:?}");
         }

@@ -33,7 +33,10 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
                 continue;
             };
             let dir = dir.join(&name);
-            let state = files.value(&dir.join("ana_state")).unwrap_or("unknown").to_owned();
+            let state = files
+                .value(&dir.join("ana_state"))
+                .unwrap_or("unknown")
+                .to_owned();
             let labels = [("device", device.as_str()), ("nsid", id)];
             out.gauge(
                 "node_nvme_namespace_info",
@@ -43,15 +46,38 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             );
             let size = files.number(&dir.join("size")).unwrap_or_default();
             let used = files.number(&dir.join("nuse")).unwrap_or_default();
-            let block = files.number(&dir.join("queue/logical_block_size")).unwrap_or_default();
+            let block = files
+                .number(&dir.join("queue/logical_block_size"))
+                .unwrap_or_default();
             let metrics = [
-                ("capacity_bytes", "Capacity of the NVMe namespace in bytes. Computed as namespace_size * namespace_logical_block_size", size * block),
-                ("size_bytes", "Size of the NVMe namespace in bytes. Available in /sys/class/nvme/<device>/<namespace>/size", size * block),
-                ("used_bytes", "Used space of the NVMe namespace in bytes. Available in /sys/class/nvme/<device>/<namespace>/nuse", used * block),
-                ("logical_block_size_bytes", "Logical block size of the NVMe namespace in bytes. Usually 4Kb. Available in /sys/class/nvme/<device>/<namespace>/queue/logical_block_size", block),
+                (
+                    "capacity_bytes",
+                    "Capacity of the NVMe namespace in bytes. Computed as namespace_size * namespace_logical_block_size",
+                    size * block,
+                ),
+                (
+                    "size_bytes",
+                    "Size of the NVMe namespace in bytes. Available in /sys/class/nvme/<device>/<namespace>/size",
+                    size * block,
+                ),
+                (
+                    "used_bytes",
+                    "Used space of the NVMe namespace in bytes. Available in /sys/class/nvme/<device>/<namespace>/nuse",
+                    used * block,
+                ),
+                (
+                    "logical_block_size_bytes",
+                    "Logical block size of the NVMe namespace in bytes. Usually 4Kb. Available in /sys/class/nvme/<device>/<namespace>/queue/logical_block_size",
+                    block,
+                ),
             ];
             for (metric, help, value) in metrics {
-                out.gauge(&format!("node_nvme_namespace_{metric}"), help, &labels, value);
+                out.gauge(
+                    &format!("node_nvme_namespace_{metric}"),
+                    help,
+                    &labels,
+                    value,
+                );
             }
         }
     }

@@ -44,9 +44,17 @@ const VALUES: [(&str, &str, f64); 49] = [
     ("charge_now", "charge_ampere", 1e6),
     ("charge_term_current", "charge_term_current", 1e6),
     ("constant_charge_current", "constant_charge_current", 1e6),
-    ("constant_charge_current_max", "constant_charge_current_max", 1e6),
+    (
+        "constant_charge_current_max",
+        "constant_charge_current_max",
+        1e6,
+    ),
     ("constant_charge_voltage", "constant_charge_voltage", 1e6),
-    ("constant_charge_voltage_max", "constant_charge_voltage_max", 1e6),
+    (
+        "constant_charge_voltage_max",
+        "constant_charge_voltage_max",
+        1e6,
+    ),
     ("precharge_current", "precharge_current", 1e6),
     ("input_current_limit", "input_current_limit", 1e6),
     ("power_now", "power_watt", 1e6),
@@ -61,8 +69,17 @@ const VALUES: [(&str, &str, f64); 49] = [
 ];
 
 const TEXTS: [&str; 11] = [
-    "capacity_level", "charge_type", "health", "manufacturer", "model_name", "serial_number",
-    "status", "technology", "type", "usb_type", "scope",
+    "capacity_level",
+    "charge_type",
+    "health",
+    "manufacturer",
+    "model_name",
+    "serial_number",
+    "status",
+    "technology",
+    "type",
+    "usb_type",
+    "scope",
 ];
 
 pub fn new(args: &Args) -> Result<Collector, String> {
@@ -92,11 +109,19 @@ fn collect(files: &mut Files, out: &mut Page, supply: &str) {
     }
     let mut values = Vec::new();
     for file in TEXTS {
-        if let Some(value) = files.value(&dir.join(file)).filter(|value| !value.is_empty()) {
+        if let Some(value) = files
+            .value(&dir.join(file))
+            .filter(|value| !value.is_empty())
+        {
             values.push((file, value.to_owned()));
         }
     }
     let mut labels = vec![("power_supply", supply)];
     labels.extend(values.iter().map(|(label, value)| (*label, value.as_str())));
-    out.gauge("node_power_supply_info", "info of /sys/class/power_supply/<power_supply>.", &labels, 1.0);
+    out.gauge(
+        "node_power_supply_info",
+        "info of /sys/class/power_supply/<power_supply>.",
+        &labels,
+        1.0,
+    );
 }

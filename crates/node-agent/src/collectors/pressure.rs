@@ -63,14 +63,19 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             out.counter(name, help, &[], micros / 1000.0 / 1000.0);
         }
     }
-    if any { Ok(()) } else { Err(CollectError::NoData) }
+    if any {
+        Ok(())
+    } else {
+        Err(CollectError::NoData)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn totals() {
-        let text = "some avg10=0.18 avg60=0.34 avg300=0.10 total=159886802\nfull avg10=0.18 total=7\n";
+        let text =
+            "some avg10=0.18 avg60=0.34 avg300=0.10 total=159886802\nfull avg10=0.18 total=7\n";
         assert_eq!(super::total(text, "full"), Some(7.0));
         assert_eq!(super::total(text, "none"), None);
         assert_eq!(super::total("some total=", "some"), None);

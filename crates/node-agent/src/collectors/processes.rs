@@ -33,7 +33,8 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     }
     let mut limit = |name: &str| {
         let text = files.proc(name)?.trim();
-        text.parse::<f64>().map_err(|_| CollectError::invalid("limit", text))
+        text.parse::<f64>()
+            .map_err(|_| CollectError::invalid("limit", text))
     };
     let max_processes = limit("sys/kernel/pid_max")?;
     let max_threads = limit("sys/kernel/threads-max")?;
@@ -47,9 +48,21 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     }
     let metrics = [
         ("node_processes_pids", "Number of PIDs", f64::from(pids)),
-        ("node_processes_threads", "Allocated threads in system", threads),
-        ("node_processes_max_processes", "Number of max PIDs limit", max_processes),
-        ("node_processes_max_threads", "Limit of threads in the system", max_threads),
+        (
+            "node_processes_threads",
+            "Allocated threads in system",
+            threads,
+        ),
+        (
+            "node_processes_max_processes",
+            "Number of max PIDs limit",
+            max_processes,
+        ),
+        (
+            "node_processes_max_threads",
+            "Limit of threads in the system",
+            max_threads,
+        ),
     ];
     for (name, help, value) in metrics {
         out.gauge(name, help, &[], value);
@@ -62,7 +75,10 @@ mod tests {
     #[test]
     fn names_may_hold_brackets() {
         let rest = "0 ".repeat(16);
-        assert_eq!(super::parse(&format!("1 (a) b) S {rest}7 0")), Some(("S", 7.0)));
+        assert_eq!(
+            super::parse(&format!("1 (a) b) S {rest}7 0")),
+            Some(("S", 7.0))
+        );
         assert_eq!(super::parse("1 (a) S 0"), None);
         assert_eq!(super::parse(""), None);
     }

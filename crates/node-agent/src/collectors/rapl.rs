@@ -14,7 +14,9 @@ pub fn new(args: &Args) -> Result<Collector, String> {
 /// `package-0` is zone `package`, index `0`; a zone without a number has index 0.
 fn zone(name: &str) -> (&str, &str) {
     match name.rsplit_once('-') {
-        Some((zone, index)) if !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()) => (zone, index),
+        Some((zone, index)) if !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()) => {
+            (zone, index)
+        }
         _ => (name, "0"),
     }
 }

@@ -13,7 +13,9 @@ fn parse(line: &str) -> Option<(&str, [f64; 3])> {
 }
 
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
-    let text = files.proc("schedstat").map_err(super::CollectError::missing_is_no_data)?;
+    let text = files
+        .proc("schedstat")
+        .map_err(super::CollectError::missing_is_no_data)?;
     for (cpu, [running, waiting, slices]) in text.lines().filter_map(parse) {
         let metrics = [
             (
@@ -26,7 +28,11 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
                 "Number of seconds spent by processing waiting for this CPU.",
                 waiting / 1e9,
             ),
-            ("node_schedstat_timeslices_total", "Number of timeslices executed by CPU.", slices),
+            (
+                "node_schedstat_timeslices_total",
+                "Number of timeslices executed by CPU.",
+                slices,
+            ),
         ];
         for (name, help, value) in metrics {
             out.counter(name, help, &[("cpu", cpu)], value);
@@ -39,7 +45,10 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
 mod tests {
     #[test]
     fn lines() {
-        assert_eq!(super::parse("cpu0 1 0 3 4 5 6 7 8 9"), Some(("0", [7.0, 8.0, 9.0])));
+        assert_eq!(
+            super::parse("cpu0 1 0 3 4 5 6 7 8 9"),
+            Some(("0", [7.0, 8.0, 9.0]))
+        );
         assert_eq!(super::parse("cpu0 1 0 3"), None);
         assert_eq!(super::parse("domain0 00000003 1 2 3 4 5 6 7 8 9"), None);
     }

@@ -6,7 +6,9 @@ use crate::page::Page;
 
 /// SELINUX= of /etc/selinux/config as the number the kernel has for it.
 fn configured(text: &str) -> f64 {
-    let mode = text.lines().find_map(|line| line.trim().strip_prefix("SELINUX="));
+    let mode = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("SELINUX="));
     match mode.map(str::trim) {
         Some("enforcing") => 1.0,
         Some("permissive") => 0.0,
@@ -26,8 +28,18 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     if let Some(current) = current {
         let config = files.paths.root.join("etc/selinux/config");
         let mode = files.read(&config).map_or(-1.0, configured);
-        out.gauge("node_selinux_config_mode", "Configured SELinux enforcement mode", &[], mode);
-        out.gauge("node_selinux_current_mode", "Current SELinux enforcement mode", &[], current);
+        out.gauge(
+            "node_selinux_config_mode",
+            "Configured SELinux enforcement mode",
+            &[],
+            mode,
+        );
+        out.gauge(
+            "node_selinux_current_mode",
+            "Current SELinux enforcement mode",
+            &[],
+            current,
+        );
     }
     Ok(())
 }

@@ -16,9 +16,18 @@ const COLUMNS: [(&str, &str); 5] = [
         "node_slabinfo_objects",
         "The total number of allocated objects (i.e., objects that are both in use and not in use).",
     ),
-    ("node_slabinfo_object_size_bytes", "The size of objects in this slab, in bytes."),
-    ("node_slabinfo_objects_per_slab", "The number of objects stored in each slab."),
-    ("node_slabinfo_pages_per_slab", "The number of pages allocated for each slab."),
+    (
+        "node_slabinfo_object_size_bytes",
+        "The size of objects in this slab, in bytes.",
+    ),
+    (
+        "node_slabinfo_objects_per_slab",
+        "The number of objects stored in each slab.",
+    ),
+    (
+        "node_slabinfo_pages_per_slab",
+        "The number of pages allocated for each slab.",
+    ),
 ];
 
 pub fn new(args: &Args) -> Result<Collector, String> {

@@ -31,7 +31,12 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
                 let metric = format!("node_sockstat_{protocol}_{name}");
                 if protocol == "sockets" {
                     let family = if v6 { "IPv6" } else { "IPv4" };
-                    out.gauge(&metric, &format!("Number of {family} sockets in use."), &[], value);
+                    out.gauge(
+                        &metric,
+                        &format!("Number of {family} sockets in use."),
+                        &[],
+                        value,
+                    );
                     continue;
                 }
                 let help = format!("Number of {protocol} sockets in state {name}.");
@@ -50,7 +55,10 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
 mod tests {
     #[test]
     fn lines() {
-        assert_eq!(super::parse("FRAG: inuse 0 memory 1"), Some(("FRAG", vec![("inuse", 0.0), ("memory", 1.0)])));
+        assert_eq!(
+            super::parse("FRAG: inuse 0 memory 1"),
+            Some(("FRAG", vec![("inuse", 0.0), ("memory", 1.0)]))
+        );
         assert_eq!(super::parse("FRAG: inuse"), None);
         assert_eq!(super::parse("FRAG inuse 0"), None);
     }

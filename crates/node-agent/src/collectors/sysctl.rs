@@ -17,14 +17,25 @@ fn parse(text: &str, numeric: bool) -> Result<Sysctl, String> {
     let (name, keys) = match text.split_once(':') {
         None => (text, Vec::new()),
         Some((name, keys)) if numeric => (name, keys.split(',').map(str::to_owned).collect()),
-        Some(_) => return Err(format!("--collector.sysctl.include-info takes no keys: {text}")),
+        Some(_) => {
+            return Err(format!(
+                "--collector.sysctl.include-info takes no keys: {text}"
+            ));
+        }
     };
-    Ok(Sysctl { name: name.to_owned(), keys, numeric })
+    Ok(Sysctl {
+        name: name.to_owned(),
+        keys,
+        numeric,
+    })
 }
 
 pub fn new(args: &Args) -> Result<Collector, String> {
     let mut all = Vec::new();
-    for (flag, numeric) in [("collector.sysctl.include", true), ("collector.sysctl.include-info", false)] {
+    for (flag, numeric) in [
+        ("collector.sysctl.include", true),
+        ("collector.sysctl.include-info", false),
+    ] {
         for text in args.list(flag).iter().filter(|text| !text.is_empty()) {
             all.push(parse(text, numeric)?);
         }
@@ -49,7 +60,11 @@ impl Sysctl {
                 out.gauge(
                     "node_sysctl_info",
                     "sysctl info",
-                    &[("name", &self.name), ("value", value), ("index", &index.to_string())],
+                    &[
+                        ("name", &self.name),
+                        ("value", value),
+                        ("index", &index.to_string()),
+                    ],
                     1.0,
                 );
             }
@@ -65,7 +80,9 @@ impl Sysctl {
         }
         let base = format!("node_sysctl_{}", metric(&self.name));
         for (index, field) in fields.iter().enumerate() {
-            let value = field.parse().map_err(|_| CollectError::invalid("sysctl value", field))?;
+            let value = field
+                .parse()
+                .map_err(|_| CollectError::invalid("sysctl value", field))?;
             let plain = format!("sysctl {}", self.name);
             match self.keys.get(index) {
                 Some(key) => {

@@ -13,16 +13,27 @@ use crate::files::{Files, list};
 use crate::page::Page;
 
 pub fn new(args: &Args) -> Result<Collector, String> {
-    let directories: Vec<String> =
-        args.list("collector.textfile.directory").iter().filter(|d| !d.is_empty()).cloned().collect();
-    Ok(Box::new(move |files, out| collect(files, out, &directories)))
+    let directories: Vec<String> = args
+        .list("collector.textfile.directory")
+        .iter()
+        .filter(|d| !d.is_empty())
+        .cloned()
+        .collect();
+    Ok(Box::new(move |files, out| {
+        collect(files, out, &directories)
+    }))
 }
 
 /// The directories of a glob; the text itself where it matches nothing.
 fn expand(pattern: &str) -> Vec<PathBuf> {
-    let found: Vec<PathBuf> =
-        glob::glob(pattern).map(|paths| paths.flatten().collect()).unwrap_or_default();
-    if found.is_empty() { vec![PathBuf::from(pattern)] } else { found }
+    let found: Vec<PathBuf> = glob::glob(pattern)
+        .map(|paths| paths.flatten().collect())
+        .unwrap_or_default();
+    if found.is_empty() {
+        vec![PathBuf::from(pattern)]
+    } else {
+        found
+    }
 }
 
 fn collect(files: &mut Files, out: &mut Page, directories: &[String]) -> Outcome {
@@ -84,10 +95,16 @@ fn read(
     merged: &mut BTreeMap<String, Merged>,
 ) -> Result<f64, String> {
     let shown = path.display();
-    let text = files.read(path).map_err(|e| format!("failed to open textfile data file: {e}"))?;
+    let text = files
+        .read(path)
+        .map_err(|e| format!("failed to open textfile data file: {e}"))?;
     let families = parse_families(text.as_bytes(), ValidationScheme::Utf8)
         .map_err(|e| format!("failed to parse textfile data from \"{shown}\": {e}"))?;
-    if families.iter().flat_map(|f| &f.metrics).any(|m| m.timestamp_ms.is_some()) {
+    if families
+        .iter()
+        .flat_map(|f| &f.metrics)
+        .any(|m| m.timestamp_ms.is_some())
+    {
         return Err(format!(
             "textfile \"{shown}\" contains unsupported client-side timestamps, skipping entire file"
         ));
@@ -98,25 +115,39 @@ fn read(
         };
         let help = |f: &Family| f.help.clone().unwrap_or_default();
         if help(known) != help(family) || known.kind != family.kind {
-            return Err(format!("inconsistent metric help text or type: {}", family.name));
+            return Err(format!(
+                "inconsistent metric help text or type: {}",
+                family.name
+            ));
         }
     }
     for family in families {
         let entry = merged.entry(family.name.clone()).or_insert_with(|| Merged {
-            family: Family { metrics: Vec::new(), ..family.clone() },
+            family: Family {
+                metrics: Vec::new(),
+                ..family.clone()
+            },
             paths: Vec::new(),
         });
         entry.family.metrics.extend(family.metrics);
         entry.paths.push(shown.to_string());
     }
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| e.to_string())?;
-    Ok(modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+    let modified = std::fs::metadata(path)
+        .and_then(|m| m.modified())
+        .map_err(|e| e.to_string())?;
+    Ok(modified
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64())
 }
 
 /// Gives all metrics of a family the same label names, sorted: upstream adds empty ones.
 fn complete(family: &mut Family) {
-    let mut names: Vec<String> =
-        family.metrics.iter().flat_map(|m| m.labels.iter().map(|(name, _)| name.clone())).collect();
+    let mut names: Vec<String> = family
+        .metrics
+        .iter()
+        .flat_map(|m| m.labels.iter().map(|(name, _)| name.clone()))
+        .collect();
     names.sort_unstable();
     names.dedup();
     for metric in &mut family.metrics {
@@ -124,7 +155,10 @@ fn complete(family: &mut Family) {
             .iter()
             .map(|name| {
                 let value = metric.labels.iter().find(|(n, _)| n == name);
-                (name.clone(), value.map(|(_, v)| v.clone()).unwrap_or_default())
+                (
+                    name.clone(),
+                    value.map(|(_, v)| v.clone()).unwrap_or_default(),
+                )
             })
             .collect();
         metric.labels = all;

@@ -8,7 +8,10 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     let class = files.paths.sys.join("class/thermal");
     for name in list(&class).map_err(CollectError::missing_is_no_data)? {
         let dir = class.join(&name);
-        let kind = files.value(&dir.join("type")).unwrap_or_default().to_owned();
+        let kind = files
+            .value(&dir.join("type"))
+            .unwrap_or_default()
+            .to_owned();
         if let Some(zone) = name.strip_prefix("thermal_zone") {
             // Zones that are off refuse to be read.
             if let Some(millis) = files.number(&dir.join("temp")) {

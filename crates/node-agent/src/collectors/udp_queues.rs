@@ -34,14 +34,19 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             );
         }
     }
-    if any { Ok(()) } else { Err(CollectError::NoData) }
+    if any {
+        Ok(())
+    } else {
+        Err(CollectError::NoData)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn sums() {
-        let text = "head\n 0: 0:16 0:0 0A 00000015:00000001 x\n 1: 0:16 0:0 0A 00000001:00000000 x\n";
+        let text =
+            "head\n 0: 0:16 0:0 0A 00000015:00000001 x\n 1: 0:16 0:0 0A 00000001:00000000 x\n";
         assert_eq!(super::parse(text), Some((0x16, 1)));
         assert_eq!(super::parse("head\n 0: 1\n"), None);
         assert_eq!(super::parse(""), Some((0, 0)));

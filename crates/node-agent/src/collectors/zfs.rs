@@ -19,11 +19,21 @@ const TABLES: [(&str, &str); 11] = [
     ("zil", "zil"),
 ];
 
-const STATES: [&str; 7] = ["online", "degraded", "faulted", "offline", "removed", "unavail", "suspended"];
+const STATES: [&str; 7] = [
+    "online",
+    "degraded",
+    "faulted",
+    "offline",
+    "removed",
+    "unavail",
+    "suspended",
+];
 
 /// Name, type and data of the lines below the heading.
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
-    let body = text.lines().skip_while(|line| !line.split_whitespace().eq(["name", "type", "data"]));
+    let body = text
+        .lines()
+        .skip_while(|line| !line.split_whitespace().eq(["name", "type", "data"]));
     body.skip(1).filter_map(|line| {
         let (name, rest) = line.split_once(char::is_whitespace)?;
         let (kind, data) = rest.trim_start().split_once(char::is_whitespace)?;
@@ -42,9 +52,16 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
         for (name, kind, data) in rows(text) {
             // Signed and unsigned 64-bit numbers.
             if kind == "4" || kind == "3" {
-                let value = data.parse().map_err(|_| CollectError::invalid("zfs value", data))?;
+                let value = data
+                    .parse()
+                    .map_err(|_| CollectError::invalid("zfs value", data))?;
                 let metric = format!("node_zfs_{subsystem}_{}", name.replace('-', "_"));
-                out.untyped(&metric, &format!("kstat.zfs.misc.{file}.{name}"), &[], value);
+                out.untyped(
+                    &metric,
+                    &format!("kstat.zfs.misc.{file}.{name}"),
+                    &[],
+                    value,
+                );
             }
         }
     }
@@ -74,7 +91,12 @@ fn pool_io(out: &mut Page, pool: &str, text: &str) {
     for (name, value) in names.split_whitespace().zip(values.split_whitespace()) {
         if let Ok(value) = value.parse() {
             let metric = format!("node_zfs_zpool_{}", name.replace('-', "_"));
-            out.untyped(&metric, &format!("kstat.zfs.misc.io.{name}"), &[("zpool", pool)], value);
+            out.untyped(
+                &metric,
+                &format!("kstat.zfs.misc.io.{name}"),
+                &[("zpool", pool)],
+                value,
+            );
         }
     }
 }
@@ -101,7 +123,12 @@ fn data_set(out: &mut Page, pool: &str, text: &str) {
         {
             let metric = format!("node_zfs_zpool_dataset_{}", name.replace('-', "_"));
             let help = format!("kstat.zfs.misc.objset.{name}");
-            out.untyped(&metric, &help, &[("zpool", pool), ("dataset", data_set)], value);
+            out.untyped(
+                &metric,
+                &help,
+                &[("zpool", pool), ("dataset", data_set)],
+                value,
+            );
         }
     }
 }
