@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use golang::strconv::{NumErrorKind, parse_float};
+use golang::strconv::{NumError, NumErrorKind, parse_float};
 use smallvec::SmallVec;
 
 use crate::escape::escape_metric_name;
@@ -246,7 +246,7 @@ impl Parser {
             return tally.error(Reason::MalformedComponent);
         }
         let is_set = tail.kind == Type::Set && self.sets;
-        let value = match parse_float(text) {
+        let value = match number(text) {
             _ if is_set => 0.0,
             Ok(value) => value,
             Err(_) => return tally.error(Reason::MalformedValue),
@@ -388,6 +388,16 @@ impl Tail {
     }
 }
 
+/// Go's `ParseFloat`; the whole numbers that most samples are go a short way.
+fn number(text: &str) -> Result<f64, NumError> {
+    // So many digits are exact in a float.
+    if matches!(text.len(), 1..=15) && text.bytes().all(|b| b.is_ascii_digit()) {
+        let digits = text.bytes().map(|b| u64::from(b - b'0'));
+        return Ok(digits.fold(0, |number, digit| number * 10 + digit) as f64);
+    }
+    parse_float(text)
+}
+
 /// Goes over tags between commas; an empty one at the end is none.
 fn each_tag<'a>(text: &'a str, mut tag: impl FnMut(&'a str)) {
     let mut rest = text;
@@ -456,6 +466,23 @@ mod tests {
         check("a:x|s", &[]);
         check("a:1|ms|@nan", &[]);
         check("]a[:1|c", &["]a[{} Count(1.0)"]);
+    }
+
+    #[test]
+    fn both_ways_to_a_number_agree() {
+        for text in [
+            "0",
+            "7",
+            "007",
+            "123456789012345",
+            "1234567890123456",
+            "",
+            "1.5",
+            "-1",
+            "1e3",
+        ] {
+            assert_eq!(number(text), parse_float(text), "{text}");
+        }
     }
 
     #[test]

@@ -224,7 +224,8 @@ impl Store {
         }
         series.ttl = update.ttl;
         series.changed = update.now;
-        if series.generation != update.generation {
+        // A listener that has not taken the reload over yet must not turn it back.
+        if series.generation < update.generation {
             series.generation = update.generation;
             series.value.reconfigure(&update.change, update.now);
         }

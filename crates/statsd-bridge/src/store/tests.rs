@@ -159,6 +159,9 @@ fn options_change_with_a_reload_only() {
     assert!(page(&store, 0).contains("d_bucket{le=\"1\"} 0\nd_bucket{le=\"+Inf\"} 2\n"));
     observe(&new, 1);
     assert!(page(&store, 0).contains("d_bucket{le=\"2\"} 1\nd_bucket{le=\"+Inf\"} 1\n"));
+    // From a listener that is late.
+    observe(&old, 0);
+    assert!(page(&store, 0).contains("d_bucket{le=\"2\"} 2\nd_bucket{le=\"+Inf\"} 2\n"));
     assert_eq!(observe(&other, 1), Outcome::Conflict);
     assert_eq!(observe(&other, 2), Outcome::Applied);
     assert!(page(&store, 0).contains("# TYPE d summary\n"));
