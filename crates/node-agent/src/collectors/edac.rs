@@ -31,11 +31,11 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
         let dir = root.join(&name);
         let of_controller = [("controller", controller)];
         let unknown = [("controller", controller), ("csrow", "unknown")];
-        let counts: [(&str, (&str, &str), &[(&str, &str)]); 4] = [
-            ("ce_count", CORRECTABLE, &of_controller),
-            ("ce_noinfo_count", ROW_CORRECTABLE, &unknown),
-            ("ue_count", UNCORRECTABLE, &of_controller),
-            ("ue_noinfo_count", ROW_UNCORRECTABLE, &unknown),
+        let counts = [
+            ("ce_count", CORRECTABLE, &of_controller[..]),
+            ("ce_noinfo_count", ROW_CORRECTABLE, &unknown[..]),
+            ("ue_count", UNCORRECTABLE, &of_controller[..]),
+            ("ue_noinfo_count", ROW_UNCORRECTABLE, &unknown[..]),
         ];
         for (file, (metric, help), labels) in counts {
             if let Some(count) = files.number(&dir.join(file)) {

@@ -5,6 +5,7 @@
 
 mod arp;
 mod bcache;
+mod bcachefs;
 mod bonding;
 mod btrfs;
 mod buddyinfo;
@@ -15,6 +16,7 @@ mod cpu_vulnerabilities;
 mod cpufreq;
 mod diskstats;
 mod dmi;
+mod dmmultipath;
 mod edac;
 mod entropy;
 mod fibrechannel;
@@ -38,6 +40,7 @@ mod nfs;
 mod nfsd;
 mod nvme;
 mod os;
+mod pcidevice;
 mod powersupplyclass;
 mod pressure;
 mod processes;
@@ -132,6 +135,7 @@ type Build = fn(&Args) -> Result<Collector, String>;
 pub const TABLE: &[(&str, Build)] = &[
     ("arp", arp::new),
     ("bcache", bcache::new),
+    ("bcachefs", |_| Ok(Box::new(bcachefs::collect))),
     ("bonding", |_| Ok(Box::new(bonding::collect))),
     ("btrfs", |_| Ok(Box::new(btrfs::collect))),
     ("buddyinfo", |_| Ok(Box::new(buddyinfo::collect))),
@@ -144,6 +148,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("cpufreq", |_| Ok(Box::new(cpufreq::collect))),
     ("diskstats", diskstats::new),
     ("dmi", |_| Ok(Box::new(dmi::collect))),
+    ("dmmultipath", |_| Ok(Box::new(dmmultipath::collect))),
     ("edac", |_| Ok(Box::new(edac::collect))),
     ("entropy", |_| Ok(Box::new(entropy::collect))),
     ("fibrechannel", |_| Ok(Box::new(fibrechannel::collect))),
@@ -166,6 +171,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("nfsd", |_| Ok(Box::new(nfsd::collect))),
     ("nvme", |_| Ok(Box::new(nvme::collect))),
     ("os", |_| Ok(Box::new(os::collect))),
+    ("pcidevice", pcidevice::new),
     ("powersupplyclass", powersupplyclass::new),
     ("pressure", |_| Ok(Box::new(pressure::collect))),
     ("processes", |_| Ok(Box::new(processes::collect))),
