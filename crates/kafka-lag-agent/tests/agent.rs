@@ -1,0 +1,331 @@
+//! The agent against a fake cluster: what its page says.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kafka_lag_agent::Settings;
+use kafka_lag_agent::agent::{Agent, register};
+use kafka_protocol::messages::ApiKey;
+use service::Boot;
+use support::{Fake, FakeGroup, State, orders, start};
+use telemetry::Registry;
+
+struct Rig {
+    fake: Fake,
+    agent: Arc<Agent>,
+    registry: Registry,
+}
+
+async fn rig(state: State, flags: &[&str]) -> Rig {
+    let fake = start(state).await;
+    let server = format!("--kafka.server={}", fake.address);
+    let mut all = vec![server.as_str(), "--kafka.request-timeout=2s"];
+    all.extend(flags);
+    let boot = Boot::new(&kafka_lag_agent::PROGRAM, &all).expect("flags");
+    let settings = Settings::from_args(&boot.args).expect("settings");
+    let registry = Registry::new();
+    let agent = Arc::new(Agent::new(settings, &registry));
+    register(&agent, &registry);
+    Rig {
+        fake,
+        agent,
+        registry,
+    }
+}
+
+impl Rig {
+    /// The page's lines without comments.
+    fn page(&self) -> Vec<String> {
+        let body = self.registry.render(None).body;
+        let text = String::from_utf8(body).expect("text");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    }
+
+    fn lines(&self, prefix: &str) -> Vec<String> {
+        let mut lines = self.page();
+        lines.retain(|line| line.starts_with(prefix));
+        lines
+    }
+}
+
+#[tokio::test]
+async fn the_page_has_the_values_of_the_cluster() {
+    let rig = rig(orders(), &["--kafka.labels=cluster=east"]).await;
+    assert_eq!(rig.lines("kafka_up"), [r#"kafka_up{cluster="east"} 0"#]);
+    rig.agent.poll().await;
+    let page = rig.page();
+    let port = rig.fake.address.port();
+    for line in [
+        r#"kafka_up{cluster="east"} 1"#.to_owned(),
+        r#"kafka_brokers{cluster="east"} 1"#.to_owned(),
+        format!(r#"kafka_broker_info{{address="127.0.0.1:{port}",cluster="east",id="1"}} 1"#),
+        r#"kafka_topic_partitions{cluster="east",topic="orders"} 2"#.to_owned(),
+    ] {
+        assert!(page.contains(&line), "{line}\n{page:#?}");
+    }
+    for (name, value) in [
+        ("kafka_topic_partition_current_offset", 250),
+        ("kafka_topic_partition_oldest_offset", 10),
+        ("kafka_topic_partition_leader", 1),
+        ("kafka_topic_partition_replicas", 2),
+        ("kafka_topic_partition_in_sync_replica", 1),
+        ("kafka_topic_partition_leader_is_preferred", 1),
+        ("kafka_topic_partition_under_replicated_partition", 1),
+        ("kafka_topic_partition_offline", 0),
+    ] {
+        let line = format!(r#"{name}{{cluster="east",partition="1",topic="orders"}} {value}"#);
+        assert!(page.contains(&line), "{line}\n{page:#?}");
+    }
+    let group = r#"cluster="east",consumergroup="billing""#;
+    for (name, labels, value) in [
+        ("lag", r#",partition="0",topic="orders""#, "10"),
+        // Nobody has committed there: -1, so that one can alert on it.
+        ("lag", r#",partition="1",topic="orders""#, "-1"),
+        ("current_offset", r#",partition="0",topic="orders""#, "90"),
+        ("current_offset", r#",partition="1",topic="orders""#, "-1"),
+        ("lag_sum", r#",topic="orders""#, "10"),
+        ("current_offset_sum", r#",topic="orders""#, "89"),
+        ("members", "", "1"),
+        ("info", r#",state="Stable",type="classic""#, "1"),
+    ] {
+        let line = format!("kafka_consumergroup_{name}{{{group}{labels}}} {value}");
+        assert!(page.contains(&line), "{line}\n{page:#?}");
+    }
+    assert!(rig.lines("kafka_lag_agent_down").is_empty());
+}
+
+#[tokio::test]
+async fn old_brokers_say_the_same() {
+    let new = rig(orders(), &[]).await;
+    let mut state = orders();
+    // As Kafka 2.4 answers: no lists of groups, no group states and types.
+    state.newest = [(9, 6), (16, 2), (15, 4), (2, 5), (3, 8), (69, -1)].into();
+    let old = rig(state, &[]).await;
+    new.agent.poll().await;
+    old.agent.poll().await;
+    let values = |rig: &Rig| rig.lines("kafka_consumergroup");
+    assert_eq!(values(&new), values(&old));
+    let versions = old.fake.requests.lock().clone();
+    assert!(versions.contains(&(ApiKey::OffsetFetch, 6)), "{versions:?}");
+    let versions = new.fake.requests.lock().clone();
+    assert!(versions.contains(&(ApiKey::OffsetFetch, 9)), "{versions:?}");
+}
+
+#[tokio::test]
+async fn commits_are_read_before_ends_and_many_groups_at_once() {
+    let mut state = orders();
+    let names: Vec<&'static str> = (0..60)
+        .map(|i| &*Box::leak(format!("g{i:02}").into_boxed_str()))
+        .collect();
+    let group = state.groups["billing"].clone();
+    state.groups = names.iter().map(|name| (*name, group.clone())).collect();
+    let rig = rig(state, &[]).await;
+    rig.agent.poll().await;
+    let order: Vec<ApiKey> = rig
+        .fake
+        .requests
+        .lock()
+        .iter()
+        .map(|(api, _)| *api)
+        .collect();
+    let last_fetch = order.iter().rposition(|api| *api == ApiKey::OffsetFetch);
+    let first_end = order.iter().position(|api| *api == ApiKey::ListOffsets);
+    assert!(last_fetch.is_some() && last_fetch < first_end, "{order:?}");
+    let fetches = order.iter().filter(|api| **api == ApiKey::OffsetFetch);
+    assert_eq!(fetches.count(), 2, "50 groups in a request");
+    assert_eq!(rig.lines("kafka_consumergroup_lag_sum").len(), 60);
+}
+
+#[tokio::test]
+async fn filters_and_connected_groups_only() {
+    let mut state = orders();
+    state.topics.insert("__consumer_offsets", vec![(0, 9)]);
+    let other = state.groups["billing"].clone();
+    state.groups.insert("console-1", other);
+    let idle = FakeGroup {
+        kind: "Classic",
+        state: "Empty",
+        commits: [("orders", vec![(0, 100), (1, 250)])].into(),
+        ..FakeGroup::default()
+    };
+    state.groups.insert("idle", idle);
+    let flags = [
+        "--topic.exclude=^__",
+        "--group.exclude=console",
+        "--no-offset.show-all",
+    ];
+    let rig = rig(state, &flags).await;
+    rig.agent.poll().await;
+    assert_eq!(
+        rig.lines("kafka_topic_partitions"),
+        [r#"kafka_topic_partitions{topic="orders"} 2"#]
+    );
+    // Partition 1 is not assigned; the empty group has no assignment at all, but is still there.
+    assert_eq!(
+        rig.lines("kafka_consumergroup_lag{"),
+        [r#"kafka_consumergroup_lag{consumergroup="billing",partition="0",topic="orders"} 10"#]
+    );
+    assert_eq!(
+        rig.lines("kafka_consumergroup_members"),
+        [
+            r#"kafka_consumergroup_members{consumergroup="billing"} 1"#,
+            r#"kafka_consumergroup_members{consumergroup="idle"} 0"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn new_consumer_groups_and_share_groups() {
+    let mut state = orders();
+    let mut new = state.groups["billing"].clone();
+    new.kind = "Consumer";
+    new.state = "Assigning";
+    new.members.push(("orders", vec![1]));
+    state.groups.insert("new", new);
+    let share = FakeGroup {
+        kind: "Share",
+        state: "Stable",
+        ..FakeGroup::default()
+    };
+    state.groups.insert("share", share);
+    let rig = rig(state, &["--group.exclude=billing", "--no-offset.show-all"]).await;
+    rig.agent.poll().await;
+    assert_eq!(
+        rig.lines("kafka_consumergroup_info"),
+        [
+            r#"kafka_consumergroup_info{consumergroup="new",state="Assigning",type="consumer"} 1"#,
+            r#"kafka_consumergroup_info{consumergroup="share",state="Stable",type="share"} 1"#,
+        ]
+    );
+    assert_eq!(
+        rig.lines("kafka_consumergroup_members"),
+        [r#"kafka_consumergroup_members{consumergroup="new"} 2"#]
+    );
+    assert_eq!(
+        rig.lines("kafka_consumergroup_lag{"),
+        [
+            r#"kafka_consumergroup_lag{consumergroup="new",partition="0",topic="orders"} 10"#,
+            r#"kafka_consumergroup_lag{consumergroup="new",partition="1",topic="orders"} -1"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_denied_group_is_counted_and_the_rest_goes_on() {
+    let mut state = orders();
+    let mut denied = state.groups["billing"].clone();
+    denied.error_code = 30;
+    state.groups.insert("denied", denied);
+    let rig = rig(state, &[]).await;
+    rig.agent.poll().await;
+    let errors =
+        r#"kafka_lag_agent_request_errors_total{api="DescribeGroups",reason="authorization"} 1"#;
+    assert_eq!(rig.lines("kafka_lag_agent_request_errors"), [errors]);
+    let members = r#"kafka_consumergroup_members{consumergroup="billing"} 1"#;
+    assert_eq!(rig.lines("kafka_consumergroup_members"), [members]);
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+}
+
+#[tokio::test]
+async fn an_unreachable_cluster_is_said_and_its_last_data_kept_for_a_while() {
+    let mut rig = rig(orders(), &["--poll.stale-after=1s"]).await;
+    rig.agent.poll().await;
+    // The old broker goes away; nobody listens at a port that was just given back.
+    let address = rig.fake.address;
+    rig.fake = start(orders()).await;
+    assert_ne!(rig.fake.address, address);
+    tokio::task::yield_now().await;
+    rig.agent.poll().await;
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 0"]);
+    let down = rig.lines("kafka_lag_agent_down");
+    assert!(
+        down == [r#"kafka_lag_agent_down{reason="connect"} 1"#],
+        "{down:?}"
+    );
+    assert_eq!(rig.lines("kafka_brokers"), ["kafka_brokers 1"]);
+    assert_eq!(rig.lines("kafka_lag_agent_data_age_seconds").len(), 1);
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert!(rig.lines("kafka_brokers").is_empty());
+    assert_eq!(
+        rig.lines("kafka_lag_agent_polls_failed_total"),
+        ["kafka_lag_agent_polls_failed_total 1"]
+    );
+}
+
+#[tokio::test]
+async fn connections_are_kept_between_polls() {
+    let rig = rig(orders(), &[]).await;
+    for _ in 0..3 {
+        rig.agent.poll().await;
+    }
+    // One to the address given, one to the broker it names.
+    assert_eq!(rig.fake.connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn sasl_plain() {
+    for (password, up, reason) in [
+        ("good", "kafka_up 1", None),
+        ("bad", "kafka_up 0", Some("authentication")),
+    ] {
+        let mut state = orders();
+        state.login = Some(("user", "good"));
+        let password = format!("--sasl.password={password}");
+        let flags = ["--sasl.enabled", "--sasl.username=user", &password];
+        let rig = rig(state, &flags).await;
+        rig.agent.poll().await;
+        assert_eq!(rig.lines("kafka_up"), [up]);
+        let down = reason.map(|reason| format!(r#"kafka_lag_agent_down{{reason="{reason}"}} 1"#));
+        assert_eq!(rig.lines("kafka_lag_agent_down"), Vec::from_iter(down));
+    }
+}
+
+#[tokio::test]
+async fn broken_answers_end_in_an_error() {
+    let huge = [&i32::MAX.to_be_bytes()[..], &[0; 16]].concat();
+    let negative = [&(-1_i32).to_be_bytes()[..], &[0; 16]].concat();
+    // Request 2, then 2^31 - 1 brokers.
+    let liar = [
+        0, 0, 0, 12, 0, 0, 0, 2, 0, 0x7f, 0xff, 0xff, 0xff, 0x7f, 0, 0,
+    ]
+    .to_vec();
+    for garbage in [huge, negative, liar] {
+        let mut state = orders();
+        state.garbage = Some(garbage);
+        let rig = rig(state, &[]).await;
+        rig.agent.poll().await;
+        assert_eq!(
+            rig.lines("kafka_lag_agent_down"),
+            [r#"kafka_lag_agent_down{reason="malformed"} 1"#]
+        );
+    }
+}
+
+#[tokio::test]
+async fn lag_in_seconds_from_polls() {
+    let rig = rig(orders(), &[]).await;
+    rig.agent.poll().await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // Ten records more: the group has read what was there before, and none of them.
+    {
+        let mut state = rig.fake.state.lock();
+        state.topics.insert("orders", vec![(5, 110), (10, 250)]);
+        let billing = state.groups.get_mut("billing").expect("the group");
+        billing.commits.insert("orders", vec![(0, 100), (1, 250)]);
+    }
+    rig.agent.poll().await;
+    let lines = rig.lines("kafka_consumergroup_lag_seconds");
+    let value = |line: &String| -> f64 {
+        line.rsplit_once(' ')
+            .expect("a value")
+            .1
+            .parse()
+            .expect("a number")
+    };
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!((0.3..5.0).contains(&value(&lines[0])), "{lines:?}");
+    assert_eq!(value(&lines[1]), 0.0);
+}

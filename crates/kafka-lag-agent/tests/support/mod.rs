@@ -1,0 +1,374 @@
+//! A Kafka cluster of one broker, on the codec: what it is asked it answers from a [`State`].
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::consumer_group_describe_response as new_group;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{
+    Decodable, Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer,
+};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A group: kind, members, commits by topic and partition.
+#[derive(Debug, Clone, Default)]
+pub struct FakeGroup {
+    pub kind: &'static str,
+    pub state: &'static str,
+    /// Each with what it is assigned.
+    pub members: Vec<(&'static str, Vec<i32>)>,
+    pub commits: BTreeMap<&'static str, Vec<(i32, i64)>>,
+    pub error_code: i16,
+}
+
+/// What the cluster consists of.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Start and end of each partition's log.
+    pub topics: BTreeMap<&'static str, Vec<(i64, i64)>>,
+    pub groups: BTreeMap<&'static str, FakeGroup>,
+    /// Highest version offered, by request; absent: the newest the codec knows.
+    pub newest: BTreeMap<i16, i16>,
+    /// User and password of SASL/PLAIN.
+    pub login: Option<(&'static str, &'static str)>,
+    /// Bytes sent instead of every answer but ApiVersions.
+    pub garbage: Option<Vec<u8>>,
+}
+
+/// A running fake.
+pub struct Fake {
+    pub address: SocketAddr,
+    pub state: Arc<Mutex<State>>,
+    pub connections: Arc<AtomicUsize>,
+    pub requests: Arc<Mutex<Vec<(ApiKey, i16)>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// One topic of two partitions, one group with known lag.
+pub fn orders() -> State {
+    let billing = FakeGroup {
+        kind: "Classic",
+        state: "Stable",
+        members: vec![("orders", vec![0])],
+        commits: [("orders", vec![(0, 90)])].into(),
+        error_code: 0,
+    };
+    State {
+        topics: [("orders", vec![(5, 100), (10, 250)])].into(),
+        groups: [("billing", billing)].into(),
+        ..State::default()
+    }
+}
+
+/// Starts a fake on a free port.
+pub async fn start(state: State) -> Fake {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let state = Arc::new(Mutex::new(state));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let (shared, counted, noted) = (state.clone(), connections.clone(), requests.clone());
+    let task = tokio::spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            open.spawn(serve(stream, address, shared.clone(), noted.clone()));
+        }
+    });
+    Fake {
+        address,
+        state,
+        connections,
+        requests,
+        task,
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    requests: Arc<Mutex<Vec<(ApiKey, i16)>>>,
+) {
+    while let Ok(size) = stream.read_i32().await {
+        let mut frame = vec![0; size as usize];
+        if stream.read_exact(&mut frame).await.is_err() {
+            return;
+        }
+        let mut frame = Bytes::from(frame);
+        let header = decode_request_header_from_buffer(&mut frame).expect("a request header");
+        let api = ApiKey::try_from(header.request_api_key).expect("a known request");
+        let version = header.request_api_version;
+        requests.lock().push((api, version));
+        let current = state.lock().clone();
+        let reply = match &current.garbage {
+            Some(garbage) if api != ApiKey::ApiVersions => garbage.clone(),
+            _ => {
+                let mut out = BytesMut::zeroed(4);
+                ResponseHeader::default()
+                    .with_correlation_id(header.correlation_id)
+                    .encode(&mut out, api.response_header_version(version))
+                    .expect("a header");
+                answer(&current, address, api, version, &mut frame, &mut out);
+                let size = out.len() as i32 - 4;
+                out[..4].copy_from_slice(&size.to_be_bytes());
+                out.to_vec()
+            }
+        };
+        if stream.write_all(&reply).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn put<T: Encodable + HeaderVersion>(answer: T, version: i16, out: &mut BytesMut) {
+    answer.encode(out, version).expect("an answer");
+}
+
+fn answer(
+    state: &State,
+    address: SocketAddr,
+    api: ApiKey,
+    version: i16,
+    request: &mut Bytes,
+    out: &mut BytesMut,
+) {
+    match api {
+        ApiKey::ApiVersions => put(versions(state), version, out),
+        ApiKey::SaslHandshake => {
+            let request = SaslHandshakeRequest::decode(request, version).expect("a request");
+            let known = &*request.mechanism == "PLAIN";
+            let answer = SaslHandshakeResponse::default()
+                .with_error_code(if known { 0 } else { 33 })
+                .with_mechanisms(vec![text("PLAIN")]);
+            put(answer, version, out);
+        }
+        ApiKey::SaslAuthenticate => {
+            let request = SaslAuthenticateRequest::decode(request, version).expect("a request");
+            let (user, password) = state.login.expect("a login");
+            let good = request.auth_bytes == format!("\0{user}\0{password}");
+            let answer = SaslAuthenticateResponse::default()
+                .with_error_code(if good { 0 } else { 58 })
+                .with_error_message((!good).then(|| text("invalid credentials")));
+            put(answer, version, out);
+        }
+        ApiKey::Metadata => put(metadata(state, address, version), version, out),
+        ApiKey::ListGroups => {
+            let groups = state.groups.iter().map(|(name, group)| {
+                let mut listed = ListedGroup::default()
+                    .with_group_id(text(name).into())
+                    .with_protocol_type(text("consumer"));
+                if version >= 4 {
+                    listed.group_state = text(group.state);
+                }
+                if version >= 5 {
+                    listed.group_type = text(group.kind);
+                }
+                listed
+            });
+            let answer = ListGroupsResponse::default().with_groups(groups.collect());
+            put(answer, version, out);
+        }
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest::decode(request, version).expect("a request");
+            let groups = request.groups.iter().map(|name| describe(state, name));
+            let answer = DescribeGroupsResponse::default().with_groups(groups.collect());
+            put(answer, version, out);
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request =
+                ConsumerGroupDescribeRequest::decode(request, version).expect("a request");
+            let groups = request
+                .group_ids
+                .iter()
+                .map(|name| describe_new(state, name));
+            let answer = ConsumerGroupDescribeResponse::default().with_groups(groups.collect());
+            put(answer, version, out);
+        }
+        ApiKey::OffsetFetch => {
+            let request = OffsetFetchRequest::decode(request, version).expect("a request");
+            put(offset_fetch(state, &request, version), version, out);
+        }
+        ApiKey::ListOffsets => {
+            let request = ListOffsetsRequest::decode(request, version).expect("a request");
+            put(list_offsets(state, &request), version, out);
+        }
+        other => panic!("the agent sends {other:?}"),
+    }
+}
+
+fn versions(state: &State) -> ApiVersionsResponse {
+    let keys = ApiKey::iter().filter(|key| state.newest.get(&(*key as i16)) != Some(&-1));
+    let keys = keys.map(|key| {
+        let range = key.valid_versions();
+        let newest = state.newest.get(&(key as i16)).copied();
+        ApiVersion::default()
+            .with_api_key(key as i16)
+            .with_min_version(range.min)
+            .with_max_version(newest.unwrap_or(range.max))
+    });
+    ApiVersionsResponse::default().with_api_keys(keys.collect())
+}
+
+fn metadata(state: &State, address: SocketAddr, version: i16) -> MetadataResponse {
+    let broker = MetadataResponseBroker::default()
+        .with_node_id(1.into())
+        .with_host(text(&address.ip().to_string()))
+        .with_port(address.port().into());
+    let topics = state.topics.iter().map(|(name, partitions)| {
+        let partitions = (0..partitions.len() as i32).map(|index| {
+            let mut partition = MetadataResponsePartition::default()
+                .with_partition_index(index)
+                .with_leader_id(1.into())
+                .with_replica_nodes(vec![1.into(), 2.into()])
+                .with_isr_nodes(vec![1.into()]);
+            if version >= 7 {
+                partition.leader_epoch = 3;
+            }
+            partition
+        });
+        MetadataResponseTopic::default()
+            .with_name(Some(text(name).into()))
+            .with_partitions(partitions.collect())
+    });
+    MetadataResponse::default()
+        .with_brokers(vec![broker])
+        .with_controller_id(1.into())
+        .with_topics(topics.collect())
+}
+
+fn describe(state: &State, name: &GroupId) -> DescribedGroup {
+    let described = DescribedGroup::default().with_group_id(name.clone());
+    let Some(group) = state.groups.get(&***name) else {
+        return described.with_group_state(text("Dead"));
+    };
+    let members = group.members.iter().map(|(topic, partitions)| {
+        let topic = consumer_protocol_assignment::TopicPartition::default()
+            .with_topic(text(topic).into())
+            .with_partitions(partitions.clone());
+        let assignment =
+            ConsumerProtocolAssignment::default().with_assigned_partitions(vec![topic]);
+        let mut bytes = BytesMut::new();
+        bytes.extend_from_slice(&[0, 1]);
+        assignment.encode(&mut bytes, 1).expect("an assignment");
+        DescribedGroupMember::default().with_member_assignment(bytes.freeze())
+    });
+    described
+        .with_error_code(group.error_code)
+        .with_group_state(text(group.state))
+        .with_members(members.collect())
+}
+
+fn describe_new(state: &State, name: &GroupId) -> new_group::DescribedGroup {
+    let described = new_group::DescribedGroup::default().with_group_id(name.clone());
+    let Some(group) = state.groups.get(&***name) else {
+        return described.with_error_code(69);
+    };
+    let members = group.members.iter().map(|(topic, partitions)| {
+        let topic = new_group::TopicPartitions::default()
+            .with_topic_name(text(topic).into())
+            .with_partitions(partitions.clone());
+        let assignment = new_group::Assignment::default().with_topic_partitions(vec![topic]);
+        new_group::Member::default()
+            .with_subscribed_topic_names(vec![text("orders").into()])
+            .with_assignment(assignment)
+    });
+    described
+        .with_group_state(text(group.state))
+        .with_members(members.collect())
+}
+
+fn offset_fetch(state: &State, request: &OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
+    let commits = |name: &GroupId| {
+        let group = state.groups.get(&***name).cloned().unwrap_or_default();
+        group.commits
+    };
+    if version >= 8 {
+        let groups = request.groups.iter().map(|group| {
+            assert!(group.topics.is_none(), "all topics");
+            let topics = commits(&group.group_id)
+                .into_iter()
+                .map(|(topic, commits)| {
+                    let commits = commits.iter().map(|(index, offset)| {
+                        OffsetFetchResponsePartitions::default()
+                            .with_partition_index(*index)
+                            .with_committed_offset(*offset)
+                    });
+                    OffsetFetchResponseTopics::default()
+                        .with_name(text(topic).into())
+                        .with_partitions(commits.collect())
+                });
+            OffsetFetchResponseGroup::default()
+                .with_group_id(group.group_id.clone())
+                .with_topics(topics.collect())
+        });
+        return OffsetFetchResponse::default().with_groups(groups.collect());
+    }
+    assert!(request.topics.is_none(), "all topics");
+    let topics = commits(&request.group_id)
+        .into_iter()
+        .map(|(topic, commits)| {
+            let commits = commits.iter().map(|(index, offset)| {
+                OffsetFetchResponsePartition::default()
+                    .with_partition_index(*index)
+                    .with_committed_offset(*offset)
+            });
+            OffsetFetchResponseTopic::default()
+                .with_name(text(topic).into())
+                .with_partitions(commits.collect())
+        });
+    OffsetFetchResponse::default().with_topics(topics.collect())
+}
+
+fn list_offsets(state: &State, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+    let topics = request.topics.iter().map(|topic| {
+        let known = state
+            .topics
+            .get(&**topic.name)
+            .cloned()
+            .unwrap_or_default();
+        let partitions = topic.partitions.iter().map(|wanted| {
+            let answer = ListOffsetsPartitionResponse::default()
+                .with_partition_index(wanted.partition_index);
+            match (known.get(wanted.partition_index as usize), wanted.timestamp) {
+                (Some((_, end)), -1) => answer.with_offset(*end),
+                (Some((start, _)), -2) => answer.with_offset(*start),
+                _ => answer.with_error_code(3).with_offset(-1),
+            }
+        });
+        ListOffsetsTopicResponse::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
