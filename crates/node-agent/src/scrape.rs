@@ -182,3 +182,53 @@ impl Enabled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exposition::Format;
+
+    #[test]
+    fn a_hung_collector_costs_its_own_metrics_only() {
+        let hung: Collector = Box::new(|_, out| {
+            std::thread::sleep(Duration::from_millis(1500));
+            out.gauge("late", "Late.", &[], 1.0);
+            Ok(())
+        });
+        let panics: Collector = Box::new(|_, _| panic!("broken"));
+        let works: Collector = Box::new(|_, out| {
+            out.gauge("works", "Works.", &[], 1.0);
+            Ok(())
+        });
+        let paths = Paths {
+            proc: "/nowhere".into(),
+            sys: "/nowhere".into(),
+            root: "/nowhere".into(),
+            udev: "/nowhere".into(),
+        };
+        let all = vec![("a", hung), ("b", panics), ("c", works)];
+        let collectors = Collectors::new(all, paths, Duration::from_millis(200));
+        let page = || {
+            let mut writer = Writer::new(Format::default());
+            collectors.scrape(&|_| true, &[], &mut writer);
+            String::from_utf8(writer.finish().unwrap()).unwrap()
+        };
+        let success = "node_scrape_collector_success";
+        for _ in 0..2 {
+            let page = page();
+            assert!(
+                page.contains("works 1\n") && !page.contains("late"),
+                "{page}"
+            );
+            for (name, value) in [("a", 0), ("b", 0), ("c", 1)] {
+                let line = format!("{success}{{collector=\"{name}\"}} {value}\n");
+                assert!(page.contains(&line), "{line} in {page}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1500));
+        // It returned: from now on it is asked again, and hangs again.
+        let begin = Instant::now();
+        assert!(page().contains("works 1\n"));
+        assert!(begin.elapsed() >= Duration::from_millis(200));
+    }
+}

@@ -1,5 +1,7 @@
 //! Hosts that are not as they should be: files missing, empty, cut, binary.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use axum::body::{Body, to_bytes};

@@ -29,6 +29,7 @@ mod interrupts;
 mod ipvs;
 mod kernel_hung;
 mod ksmd;
+mod lnstat;
 mod loadavg;
 mod mdadm;
 mod meminfo;
@@ -55,6 +56,7 @@ mod stat;
 mod swap;
 mod sysctl;
 mod tapestats;
+mod tcpstat;
 mod textfile;
 mod thermal_zone;
 mod time;
@@ -160,6 +162,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("ipvs", ipvs::new),
     ("kernel_hung", |_| Ok(Box::new(kernel_hung::collect))),
     ("ksmd", |_| Ok(Box::new(ksmd::collect))),
+    ("lnstat", |_| Ok(Box::new(lnstat::collect))),
     ("loadavg", |_| Ok(Box::new(loadavg::collect))),
     ("mdadm", |_| Ok(Box::new(mdadm::collect))),
     ("meminfo", |_| Ok(Box::new(meminfo::collect))),
@@ -186,6 +189,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("swap", |_| Ok(Box::new(swap::collect))),
     ("sysctl", sysctl::new),
     ("tapestats", tapestats::new),
+    ("tcpstat", |_| Ok(Box::new(tcpstat::collect))),
     ("textfile", textfile::new),
     ("thermal_zone", |_| Ok(Box::new(thermal_zone::collect))),
     ("time", |_| Ok(Box::new(time::collect))),
