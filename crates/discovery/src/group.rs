@@ -1,5 +1,7 @@
 //! Target groups, and their two notations (prometheus/prometheus `discovery/targetgroup`).
 
+use std::collections::BTreeMap;
+
 use model::Labels;
 use model::names::ValidationScheme;
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -21,14 +23,18 @@ pub struct TargetGroup {
 pub struct GroupSection {
     /// Addresses.
     pub targets: Vec<String>,
-    pub labels: Labels,
+    /// Empty ones are shown, though they are no labels of the targets.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl GroupSection {
     /// The group itself, with more labels.
     pub fn into_group(self, source: String, more: &[(&str, &str)]) -> TargetGroup {
         let address = |address: String| Labels::from([("__address__", address.as_str())]);
-        let own = self.labels.iter();
+        let own = self
+            .labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         TargetGroup {
             source,
             targets: self.targets.into_iter().map(address).collect(),
@@ -46,7 +52,7 @@ impl GroupSection {
 #[derive(Default)]
 struct Written {
     targets: Vec<String>,
-    labels: Option<std::collections::BTreeMap<String, Value>>,
+    labels: Option<BTreeMap<String, Value>>,
 }
 
 /// Label values in YAML may be written as numbers; a missing one is the empty text.
@@ -71,7 +77,7 @@ impl<'de> Deserialize<'de> for GroupSection {
             .map(|(name, Value(value))| (name, value.unwrap_or_default()));
         Ok(GroupSection {
             targets: written.targets,
-            labels: Labels::from_pairs(pairs),
+            labels: pairs.collect(),
         })
     }
 }
@@ -123,7 +129,7 @@ mod tests {
         let expected = vec![
             GroupSection {
                 targets: vec!["a:1".to_owned(), "b:2".to_owned()],
-                labels: Labels::from([("x", "1")]),
+                labels: BTreeMap::from([("x".to_owned(), "1".to_owned())]),
             },
             GroupSection::default(),
         ];

@@ -8,6 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use yaml_config::{Duration, Inline};
 
+use crate::remote_auth::SigV4Config;
+
 /// Where alerts go, and what is done to them before.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(default, rename = "config.plain")]
@@ -30,6 +32,8 @@ pub struct AlertmanagerConfig {
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(default, rename = "config.plain")]
 pub struct AlertmanagerSection {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigv4: Option<SigV4Config>,
     pub scheme: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub path_prefix: String,
@@ -44,6 +48,7 @@ pub struct AlertmanagerSection {
 impl Default for AlertmanagerSection {
     fn default() -> AlertmanagerSection {
         AlertmanagerSection {
+            sigv4: None,
             scheme: "http".to_owned(),
             path_prefix: String::new(),
             timeout: Duration::from_secs(10),
@@ -72,8 +77,8 @@ impl<'de> Deserialize<'de> for AlertmanagerConfig {
 impl Serialize for AlertmanagerConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let own = Inline {
-            own: &self.section,
-            inlined: &self.http,
+            own: &self.http,
+            inlined: &self.section,
         };
         Inline {
             own,
@@ -91,6 +96,14 @@ impl AlertmanagerConfig {
                 "expected Alertmanager api version to be one of [v2] but got {}",
                 section.api_version
             ));
+        }
+        let http = &self.http;
+        let has_auth =
+            http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some();
+        if has_auth && section.sigv4.is_some() {
+            let text =
+                "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured";
+            return Err(text.to_owned());
         }
         if section.relabel_configs.is_empty() {
             self.discovery.validate()?;

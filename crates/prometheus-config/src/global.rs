@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use golang::strconv::quote;
 use model::Labels;
-use serde::{Deserialize, Serialize};
+use model::names::ValidationScheme;
+use serde::{Deserialize, Deserializer, Serialize};
 use yaml_config::{Duration, Size};
 
+use crate::checked::zero;
 use crate::expand::expand_env;
 
 /// The `global` section; [`GlobalConfig::validate`] fills in what depends on other fields.
@@ -19,57 +21,43 @@ pub struct GlobalConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_protocols: Option<Vec<String>>,
     pub evaluation_interval: Duration,
-    #[serde(skip_serializing_if = "is_zero_duration")]
+    #[serde(skip_serializing_if = "zero")]
     pub rule_query_offset: Duration,
     #[serde(skip_serializing_if = "is_no_path")]
     pub query_log_file: PathBuf,
     #[serde(skip_serializing_if = "is_no_path")]
     pub scrape_failure_log_file: PathBuf,
     /// With environment variables expanded once validated.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "zero")]
     pub external_labels: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "is_no_size")]
+    #[serde(skip_serializing_if = "zero")]
     pub body_size_limit: Size,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub sample_limit: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub target_limit: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub label_limit: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub label_name_length_limit: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub label_value_length_limit: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub keep_dropped_targets: u64,
     pub metric_name_validation_scheme: String,
+    /// Empty if it follows from the validation scheme.
+    #[serde(skip_serializing_if = "zero")]
     pub metric_name_escaping_scheme: String,
     pub scrape_native_histograms: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "zero")]
     pub convert_classic_histograms_to_nhcb: bool,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "zero")]
     pub always_scrape_classic_histograms: bool,
     pub extra_scrape_metrics: bool,
 }
 
-fn is_zero_duration(duration: &Duration) -> bool {
-    *duration == Duration::ZERO
-}
-
 fn is_no_path(path: &Path) -> bool {
     path.as_os_str().is_empty()
-}
-
-fn is_no_size(size: &Size) -> bool {
-    size.bytes() == 0
-}
-
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
-fn is_false(b: &bool) -> bool {
-    !b
 }
 
 impl Default for GlobalConfig {
@@ -103,7 +91,31 @@ impl Default for GlobalConfig {
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Reads the section; `null` is as good as none.
+pub(crate) fn or_absent<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<GlobalConfig, D::Error> {
+    let section = Option::<GlobalConfig>::deserialize(deserializer)?;
+    Ok(section.unwrap_or_else(GlobalConfig::absent))
+}
+
 impl GlobalConfig {
+    /// What counts if there is no such section: upstream then shows a default more.
+    pub(crate) fn absent() -> GlobalConfig {
+        GlobalConfig {
+            metric_name_escaping_scheme: "allow-utf-8".to_owned(),
+            ..GlobalConfig::default()
+        }
+    }
+
+    /// Which names are valid.
+    pub fn name_scheme(&self) -> ValidationScheme {
+        match self.metric_name_validation_scheme.as_str() {
+            "legacy" => ValidationScheme::Legacy,
+            _ => ValidationScheme::Utf8,
+        }
+    }
+
     /// Fills in defaults, expands environment variables in external labels (`env` answers one), and
     /// checks what fields have to do with each other.
     ///
@@ -113,8 +125,14 @@ impl GlobalConfig {
         for value in self.external_labels.values_mut() {
             *value = expand_env(value, env);
         }
+        match self.metric_name_validation_scheme.as_str() {
+            "" => self.metric_name_validation_scheme = "utf8".to_owned(),
+            "utf8" | "legacy" => {}
+            other => return Err(format!("unrecognized ValidationScheme: {}", quote(other))),
+        }
+        let scheme = self.name_scheme();
         for name in self.external_labels.keys() {
-            if name.is_empty() {
+            if !scheme.is_label_name(name) {
                 return Err(format!("{} is not a valid label name", quote(name)));
             }
         }
@@ -133,23 +151,16 @@ impl GlobalConfig {
         if let Some(protocols) = &self.scrape_protocols {
             scrape::check_protocols(protocols).map_err(|e| format!("{e} for global config"))?;
         }
-        if self.metric_name_validation_scheme.is_empty() {
-            self.metric_name_validation_scheme = "utf8".to_owned();
-        }
-        let utf8 = match self.metric_name_validation_scheme.as_str() {
-            "utf8" => true,
-            "legacy" => false,
-            other => return Err(format!("unrecognized ValidationScheme: {}", quote(other))),
-        };
-        if self.metric_name_escaping_scheme.is_empty() {
-            let default = if utf8 { "allow-utf-8" } else { "underscores" };
-            self.metric_name_escaping_scheme = default.to_owned();
-        }
+        Ok(())
+    }
+
+    /// Checks the name of the escaping scheme, which matters to scrapes only.
+    ///
+    /// # Errors
+    /// Upstream's text.
+    pub(crate) fn check_escaping(&self) -> Result<(), String> {
         match self.metric_name_escaping_scheme.as_str() {
-            "allow-utf-8" if !utf8 => Err(
-                "utf8 metric names requested but validation scheme is not set to UTF8".to_owned(),
-            ),
-            "allow-utf-8" | "underscores" | "dots" | "values" => Ok(()),
+            "" | "allow-utf-8" | "underscores" | "dots" | "values" => Ok(()),
             other => Err(format!(
                 "unknown global name escaping method specified, must be one of 'allow-utf-8', 'underscores', 'dots', or 'values', got {}",
                 quote(other)

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use discovery::Unsupported;
 use golang::strconv::quote;
-use model::names::ValidationScheme;
 use scrape::ScrapeConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertingConfig, GlobalConfig, StorageConfig};
+use crate::{
+    AlertingConfig, GlobalConfig, OtlpConfig, RemoteReadConfig, RemoteWriteConfig, StorageConfig,
+    TracingConfig, global, remote_read, remote_write,
+};
 
 /// Why a configuration was refused; `Display` is what users see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +44,10 @@ impl Default for LoadOptions<'_> {
 }
 
 /// The configuration with all defaults filled in.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename = "config.plain")]
 pub struct Config {
+    #[serde(deserialize_with = "global::or_absent")]
     pub global: GlobalConfig,
     pub runtime: RuntimeConfig,
     #[serde(skip_serializing_if = "AlertingConfig::is_empty")]
@@ -58,17 +60,38 @@ pub struct Config {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scrape_configs: Vec<Option<ScrapeConfig>>,
     pub storage: StorageConfig,
-    #[serde(skip_serializing_if = "is_unset")]
-    pub tracing: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub remote_write: Unsupported,
-    #[serde(skip_serializing_if = "is_empty")]
-    pub remote_read: Unsupported,
-    #[serde(skip_serializing_if = "is_unset")]
-    pub otlp: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingConfig>,
+    /// None is missing once validated, as with `remote_read`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remote_write: Vec<Option<RemoteWriteConfig>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remote_read: Vec<Option<RemoteReadConfig>>,
+    /// The default where the text says nothing, nothing where it says `null`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpConfig>,
     /// Sections of `scrape_config_files`.
     #[serde(skip)]
     pub(crate) included: Vec<ScrapeConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            global: GlobalConfig::absent(),
+            runtime: RuntimeConfig::default(),
+            alerting: AlertingConfig::default(),
+            rule_files: Vec::new(),
+            scrape_config_files: Vec::new(),
+            scrape_configs: Vec::new(),
+            storage: StorageConfig::default(),
+            tracing: None,
+            remote_write: Vec::new(),
+            remote_read: Vec::new(),
+            otlp: Some(OtlpConfig::default()),
+            included: Vec::new(),
+        }
+    }
 }
 
 /// Settings of upstream's runtime: read and shown, and without effect here.
@@ -84,14 +107,6 @@ impl Default for RuntimeConfig {
     }
 }
 
-fn is_empty(sections: &Unsupported) -> bool {
-    sections.0.is_empty()
-}
-
-fn is_unset(section: &Option<serde_json::Value>) -> bool {
-    section.is_none()
-}
-
 impl Config {
     /// Reads `path` and the scrape configuration files it names.
     ///
@@ -105,12 +120,16 @@ impl Config {
             message,
         };
         let mut config = Config::parse(&text, options).map_err(fail)?;
+        if options.agent {
+            config.check_agent().map_err(Error::Conflict)?;
+        }
         config.set_directory(dir);
         config.include(path)?;
         Ok(config)
     }
 
-    /// Decodes and checks a text; the files it names are not looked at.
+    /// Decodes and checks a text. The files it names are not looked at, and neither is whether an
+    /// agent may have its sections.
     ///
     /// # Errors
     /// Upstream's text, with the place where it is known.
@@ -126,12 +145,16 @@ impl Config {
             check_glob(path)
                 .map_err(|()| format!("invalid scrape config file path {}", quote(path)))?;
         }
+        if config.runtime.gogc == 0 {
+            config.runtime = RuntimeConfig::default();
+        }
         let defaults = config.global.scrape_defaults();
         let mut jobs = HashMap::new();
         for section in &mut config.scrape_configs {
             let Some(section) = section else {
                 return Err("empty or null scrape config section".to_owned());
             };
+            config.global.check_escaping()?;
             section.validate(&defaults)?;
             if jobs.insert(section.job_name().to_owned(), ()).is_some() {
                 let name = quote(section.job_name());
@@ -140,14 +163,13 @@ impl Config {
                 ));
             }
         }
-        let scheme = match config.global.metric_name_validation_scheme.as_str() {
-            "legacy" => ValidationScheme::Legacy,
-            _ => ValidationScheme::Utf8,
-        };
-        config.alerting.validate(scheme)?;
+        let scheme = config.global.name_scheme();
         config.storage.validate()?;
-        if options.agent {
-            config.check_agent()?;
+        config.alerting.validate(scheme)?;
+        remote_write::validate(&config.remote_write, scheme)?;
+        remote_read::validate(&config.remote_read)?;
+        if let Some(otlp) = &config.otlp {
+            otlp.validate(scheme)?;
         }
         Ok(config)
     }
@@ -155,8 +177,8 @@ impl Config {
     fn check_agent(&self) -> Result<(), String> {
         let fields = [
             ("alerting", !self.alerting.is_empty()),
-            ("remote_read", !self.remote_read.0.is_empty()),
             ("rule_files", !self.rule_files.is_empty()),
+            ("remote_read", !self.remote_read.is_empty()),
         ];
         match fields.iter().find(|(_, given)| *given) {
             Some((field, _)) => Err(format!("field {field} is not allowed in agent mode")),
@@ -169,6 +191,15 @@ impl Config {
         self.alerting.set_directory(dir);
         for section in self.scrape_configs.iter_mut().flatten() {
             section.set_directory(dir);
+        }
+        for endpoint in self.remote_write.iter_mut().flatten() {
+            endpoint.set_directory(dir);
+        }
+        for endpoint in self.remote_read.iter_mut().flatten() {
+            endpoint.set_directory(dir);
+        }
+        if let Some(tracing) = &mut self.tracing {
+            tracing.set_directory(dir);
         }
         for path in self
             .rule_files
@@ -252,10 +283,22 @@ impl Config {
     pub fn unavailable(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (name, given) in [
-            ("remote_write", !self.remote_write.0.is_empty()),
-            ("remote_read", !self.remote_read.0.is_empty()),
+            ("remote_write", !self.remote_write.is_empty()),
+            ("remote_read", !self.remote_read.is_empty()),
             ("tracing", self.tracing.is_some()),
-            ("otlp", self.otlp.is_some()),
+            (
+                "otlp",
+                self.otlp
+                    .as_ref()
+                    .is_some_and(|otlp| *otlp != OtlpConfig::default()),
+            ),
+            (
+                "sigv4",
+                self.alerting
+                    .alertmanagers
+                    .iter()
+                    .any(|set| set.section.sigv4.is_some()),
+            ),
         ] {
             if given {
                 names.push(name.to_owned());
@@ -309,13 +352,11 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// Wildcards are allowed in the last part of a path only.
+/// A `*` is allowed in the last part of a path only; upstream looks for no other wildcard.
 fn check_glob(path: &str) -> Result<(), ()> {
-    let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));
-    if path.is_empty() || folder.contains(['*', '?', '[']) {
-        Err(())
-    } else {
-        Ok(())
+    match path.split_once('*') {
+        Some((_, rest)) if rest.contains('/') => Err(()),
+        _ => Ok(()),
     }
 }
 

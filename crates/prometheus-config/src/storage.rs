@@ -1,8 +1,10 @@
 //! The `storage` section.
 
-use golang::strconv::quote;
-use serde::{Deserialize, Serialize};
+use golang::strconv::{format_float, quote};
+use serde::{Deserialize, Deserializer, Serialize};
 use yaml_config::{Duration, Size};
+
+use crate::checked::zero;
 
 /// How samples are kept.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -18,26 +20,29 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename = "config.plain")]
 pub struct TsdbConfig {
+    /// What upstream shows `out_of_order_time_window` as a second time, in milliseconds. Read, so that
+    /// what is shown can be read again; the other field decides.
+    pub outofordertimewindow: i64,
     /// How late a sample may be.
-    #[serde(skip_serializing_if = "is_zero_duration")]
+    #[serde(skip_serializing_if = "zero")]
     pub out_of_order_time_window: Duration,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retention: Option<RetentionConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_series_compaction_threshold: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk_encoding: Option<ChunkEncodingConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionConfig>,
 }
 
 /// When blocks are dropped.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename = "config.plain")]
 pub struct RetentionConfig {
-    #[serde(skip_serializing_if = "is_zero_duration")]
+    #[serde(skip_serializing_if = "zero")]
     pub time: Duration,
-    #[serde(skip_serializing_if = "is_no_size")]
+    #[serde(skip_serializing_if = "zero")]
     pub size: Size,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "zero")]
     pub percentage: f64,
 }
 
@@ -45,51 +50,38 @@ pub struct RetentionConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename = "config.plain")]
 pub struct ChunkEncodingConfig {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "zero")]
     pub floats: String,
 }
 
 /// Exemplars in memory.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, rename = "config.plain")]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename = "config.ExemplarsConfig")]
 pub struct ExemplarsConfig {
+    /// 0 for none, also where the section does not say.
+    #[serde(deserialize_with = "at_least_zero", skip_serializing_if = "zero")]
     pub max_exemplars: u64,
 }
 
-impl Default for ExemplarsConfig {
-    fn default() -> ExemplarsConfig {
-        ExemplarsConfig {
-            max_exemplars: 100_000,
-        }
-    }
-}
-
-fn is_zero_duration(duration: &Duration) -> bool {
-    *duration == Duration::ZERO
-}
-
-fn is_no_size(size: &Size) -> bool {
-    size.bytes() == 0
-}
-
-fn is_zero(v: &f64) -> bool {
-    *v == 0.0
+/// Upstream takes negative numbers, which mean none.
+fn at_least_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    i64::deserialize(deserializer).map(|n| u64::try_from(n).unwrap_or(0))
 }
 
 impl StorageConfig {
-    /// Checks ranges and words.
+    /// Fills in what upstream shows of every database, and checks ranges and words.
     ///
     /// # Errors
     /// Upstream's texts.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        let Some(tsdb) = &self.tsdb else {
-            return Ok(());
-        };
-        if let Some(retention) = &tsdb.retention
-            && !(0.0..=100.0).contains(&retention.percentage)
-        {
-            let text = "'storage.tsdb.retention.percentage' must be in the range [0, 100]";
-            return Err(text.to_owned());
+    pub(crate) fn validate(&mut self) -> Result<(), String> {
+        let tsdb = self.tsdb.get_or_insert_default();
+        tsdb.outofordertimewindow = tsdb.out_of_order_time_window.as_ms();
+        let retention = tsdb.retention.get_or_insert_default();
+        if !(0.0..=100.0).contains(&retention.percentage) {
+            return Err(format!(
+                "'storage.tsdb.retention.percentage' must be in the range [0, 100], got {}",
+                format_float(retention.percentage, 'g', -1, 64)
+            ));
         }
         if let Some(encoding) = &tsdb.chunk_encoding
             && !matches!(encoding.floats.as_str(), "" | "xor" | "xor2")

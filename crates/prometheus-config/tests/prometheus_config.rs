@@ -58,7 +58,9 @@ fn check(dir: &Path, case: &Value) -> Result<(), String> {
 
 fn same_error(error: &str, case: &Value) -> Result<(), String> {
     if let Some(part) = case["error_contains"].as_str() {
-        let found = error.contains(part);
+        // The reference's own tests ran one folder above the files.
+        let part = part.replace("testdata/", "");
+        let found = error.contains(&part);
         return if found {
             Ok(())
         } else {

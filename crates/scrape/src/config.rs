@@ -525,7 +525,7 @@ static_configs:
             ),
             (
                 "{job_name: a, body_size_limit: '100'}",
-                "units: missing unit in 100",
+                "units: unknown unit  in 100",
             ),
         ] {
             if error.starts_with("units") {

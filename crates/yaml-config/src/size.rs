@@ -19,10 +19,7 @@ pub enum SizeError {
     /// Not a number with a unit.
     #[error("units: invalid {0}")]
     Invalid(String),
-    /// A number alone.
-    #[error("units: missing unit in {0}")]
-    MissingUnit(String),
-    /// A unit nobody knows.
+    /// A unit nobody knows; none is such a unit.
     #[error("units: unknown unit {unit} in {text}")]
     UnknownUnit {
         /// The unit.
@@ -82,7 +79,6 @@ impl FromStr for Size {
                 .unwrap_or(rest.len());
             let unit = &rest[..letters];
             let factor = match unit {
-                "" => return Err(SizeError::MissingUnit(text.to_owned())),
                 "B" => 1,
                 unit => UNITS
                     .iter()
@@ -162,7 +158,7 @@ mod tests {
         for (text, error) in [
             ("", "units: invalid "),
             ("-1B", "units: invalid -1B"),
-            ("1", "units: missing unit in 1"),
+            ("1", "units: unknown unit  in 1"),
             ("1XB", "units: unknown unit XB in 1XB"),
             ("100EB", "units: overflow parsing 100EB"),
         ] {
