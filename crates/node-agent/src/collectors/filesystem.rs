@@ -347,4 +347,41 @@ mod tests {
         }
         assert_eq!(unescape(r"a\011b\9"), "a\tb\\9");
     }
+
+    #[test]
+    fn a_stuck_mount_is_not_asked_again_and_costs_no_other() {
+        let filesystem = FileSystem {
+            mount_points: Filter::default(),
+            types: Filter::default(),
+            timeout: Duration::from_secs(5),
+            stuck: Arc::new(Mutex::new(HashSet::from([PathBuf::from("/stuck")]))),
+        };
+        let paths = ["/", "/stuck", "/not/there", "/"].map(PathBuf::from);
+        let answers = filesystem.ask(paths.to_vec());
+        let errors: Vec<_> = answers.into_iter().map(Result::err).collect();
+        let error = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            errors,
+            [
+                None,
+                error(TIMEOUT),
+                error("no such file or directory"),
+                None
+            ]
+        );
+    }
+
+    #[test]
+    fn mounts_are_named_as_on_the_host() {
+        let filesystem = FileSystem {
+            mount_points: Filter::default(),
+            types: Filter::default(),
+            timeout: Duration::from_secs(5),
+            stuck: Arc::default(),
+        };
+        let text = "1 1 8:1 / /rootfs rw - ext4 /dev/a rw\n2 1 8:2 / /rootfs/data rw - ext4 /dev/b rw\n3 1 8:3 / /rootfs2 rw - ext4 /dev/c rw\nbroken\n1 1 8:1 / /rootfs rw - ext4 /dev/a rw\n";
+        let mounts = filesystem.wanted("/rootfs", text);
+        let points: Vec<&str> = mounts.iter().map(|m| m.mount_point.as_str()).collect();
+        assert_eq!(points, ["/", "/data", "/rootfs2"]);
+    }
 }
