@@ -1,0 +1,70 @@
+//! The pages: metrics, `/healthz`, and one that links to them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use exposition::{Escaping, Writer, negotiate};
+use telemetry::Registry;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+
+use crate::agent::{Agent, write_families};
+
+struct Web {
+    agent: Arc<Agent>,
+    registry: Registry,
+}
+
+/// The service's pages; `path` is that of the metrics.
+pub fn router(agent: Arc<Agent>, registry: Registry, path: &str) -> Router {
+    let path = format!("/{}", path.trim_start_matches('/'));
+    let landing = Html(format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"UTF-8\"><title>container-agent</title></head>\n\
+         <body><h1>container-agent</h1><p>Version: {}</p>\n\
+         <ul><li><a href=\".{path}\">Metrics</a></li></ul></body></html>\n",
+        env!("CARGO_PKG_VERSION"),
+    ));
+    let compress = CompressionLayer::new().quality(CompressionLevel::Fastest);
+    let mut pages = Router::new()
+        .route(&path, get(metrics))
+        .layer(compress)
+        .with_state(Arc::new(Web { agent, registry }));
+    if path != "/healthz" {
+        pages = pages.route("/healthz", get(|| async { "ok" }));
+    }
+    if path != "/" {
+        pages = pages.route("/", get(move || async move { landing }));
+    }
+    pages
+}
+
+async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let format = negotiate(accept.unwrap_or_default(), false, Escaping::Underscores);
+    let page = tokio::task::spawn_blocking(move || {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let mut writer = Writer::new(format);
+        web.agent.write(now_ms, &mut writer);
+        write_families(&web.registry.gather(), &mut writer);
+        writer.finish()
+    });
+    let error = match page.await {
+        Ok(Ok(page)) => {
+            return ([(header::CONTENT_TYPE, format.to_string())], page).into_response();
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(err = error, "error gathering metrics");
+    let text = format!("An error has occurred while serving metrics:\n\n{error}\n");
+    (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+}
