@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::error::{ClientError, Malformed};
+use crate::scram;
 use crate::settings::{Access, Sasl};
 use crate::shape::{self, Answer};
 
@@ -199,10 +200,30 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, sasl: &Sasl) -> Result<(), ClientError> {
-        let Sasl::Plain { username, password } = sasl;
-        self.handshake("PLAIN").await?;
-        let token = format!("\0{username}\0{password}");
-        self.sasl_step(token.into_bytes()).await.map(drop)
+        let (mechanism, username, password) = match sasl {
+            Sasl::Plain { username, password } => {
+                self.handshake("PLAIN").await?;
+                let token = format!("\0{username}\0{password}");
+                return self.sasl_step(token.into_bytes()).await.map(drop);
+            }
+            Sasl::Scram {
+                mechanism,
+                username,
+                password,
+            } => (*mechanism, username, password),
+        };
+        self.handshake(mechanism.name()).await?;
+        let nonce = format!("{:032x}", rand::random::<u128>());
+        let started = scram::Started::new(mechanism, username, password, nonce);
+        let challenge = self.sasl_step(started.message().into_bytes()).await?;
+        let challenge = String::from_utf8_lossy(&challenge);
+        let (proof, proved) = started
+            .answer(&challenge)
+            .map_err(|reason| self.denied(reason))?;
+        let last = self.sasl_step(proof.into_bytes()).await?;
+        proved
+            .check(&String::from_utf8_lossy(&last))
+            .map_err(|reason| self.denied(reason))
     }
 
     async fn handshake(&mut self, mechanism: &'static str) -> Result<(), ClientError> {

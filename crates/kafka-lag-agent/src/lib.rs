@@ -16,6 +16,7 @@ mod groups;
 pub mod history;
 mod page;
 mod poll;
+mod scram;
 mod settings;
 pub mod shape;
 pub mod snapshot;

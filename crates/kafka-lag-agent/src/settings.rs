@@ -7,6 +7,8 @@ use golang::regexp::Regexp;
 use http_client::TlsConfig;
 use service::{Args, Error};
 
+use crate::scram::Mechanism;
+
 /// Which names are wanted: matched by `filter` anywhere, and not by `exclude`.
 #[derive(Debug)]
 pub struct NameFilter {
@@ -37,6 +39,12 @@ impl NameFilter {
 pub enum Sasl {
     /// SASL/PLAIN.
     Plain { username: String, password: String },
+    /// SCRAM: the password does not go over the wire.
+    Scram {
+        mechanism: Mechanism,
+        username: String,
+        password: String,
+    },
 }
 
 /// How brokers are reached.
@@ -234,9 +242,17 @@ fn sasl(args: &Args) -> Result<Option<Sasl>, Error> {
     let password = args.str("sasl.password").to_owned();
     match mechanism.as_str() {
         "" | "plain" => Ok(Some(Sasl::Plain { username, password })),
-        "scram-sha256" | "scram-sha512" | "gssapi" | "awsiam" | "oauthbearer" => Err(Error::new(
-            format!("--sasl.mechanism={mechanism} is not supported yet: only plain is"),
-        )),
+        "scram-sha256" | "scram-sha512" => Ok(Some(Sasl::Scram {
+            mechanism: match mechanism.as_str() {
+                "scram-sha256" => Mechanism::Sha256,
+                _ => Mechanism::Sha512,
+            },
+            username,
+            password,
+        })),
+        "gssapi" | "awsiam" | "oauthbearer" => Err(Error::new(format!(
+            "--sasl.mechanism={mechanism} is not supported: only plain, scram-sha256 and scram-sha512 are"
+        ))),
         _ => Err(Error::new(format!(
             "invalid sasl mechanism \"{mechanism}\": can only be \"scram-sha256\", \"scram-sha512\", \"gssapi\", \"awsiam\", \"oauthbearer\" or \"plain\""
         ))),
@@ -290,7 +306,9 @@ mod tests {
         };
         assert!(sasl("gssapi").contains("not supported"));
         assert!(sasl("x").contains("invalid sasl mechanism \"x\""));
-        assert_eq!(sasl("PLAIN"), "");
+        for known in ["", "PLAIN", "scram-sha256", "SCRAM-SHA512"] {
+            assert_eq!(sasl(known), "");
+        }
     }
 
     #[test]

@@ -82,13 +82,11 @@ fn shapes_are_the_codecs() {
             ])
             .with_topics(vec![topic; 2]),
     );
-    check::<ListGroupsRequest>(
-        &ListGroupsResponse::default().with_groups(vec![
+    check::<ListGroupsRequest>(&ListGroupsResponse::default().with_groups(vec![
             list_groups_response::ListedGroup::default(
             );
             2
-        ]),
-    );
+        ]));
     let member = describe_groups_response::DescribedGroupMember::default()
         .with_client_id(text("c"))
         .with_member_assignment(Bytes::from_static(b"xyz"));

@@ -352,11 +352,7 @@ fn offset_fetch(state: &State, request: &OffsetFetchRequest, version: i16) -> Of
 
 fn list_offsets(state: &State, request: &ListOffsetsRequest) -> ListOffsetsResponse {
     let topics = request.topics.iter().map(|topic| {
-        let known = state
-            .topics
-            .get(&**topic.name)
-            .cloned()
-            .unwrap_or_default();
+        let known = state.topics.get(&**topic.name).cloned().unwrap_or_default();
         let partitions = topic.partitions.iter().map(|wanted| {
             let answer = ListOffsetsPartitionResponse::default()
                 .with_partition_index(wanted.partition_index);
