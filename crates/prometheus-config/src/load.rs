@@ -372,3 +372,83 @@ fn glob(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
         .map(|path| path.map_err(|e| fail(e.to_string())))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Config {
+        Config::parse(text, &LoadOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn names_what_nothing_acts_on() {
+        let quiet = "otlp: {}\nremote_write: []\nalerting: {alertmanagers: [{static_configs: [{targets: ['a:1']}]}]}\n";
+        assert!(parse(quiet).unavailable().is_empty());
+        let text = "
+remote_write: [{url: http://a}]
+remote_read: [{url: http://a}]
+otlp: {convert_histograms_to_nhcb: true}
+tracing: {endpoint: a}
+alerting: {alertmanagers: [{sigv4: {}, consul_sd_configs: [{}]}]}
+";
+        assert_eq!(
+            parse(text).unavailable(),
+            [
+                "consul_sd_configs",
+                "otlp",
+                "remote_read",
+                "remote_write",
+                "sigv4",
+                "tracing"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let text = "
+global: {external_labels: {a: b}}
+storage: {tsdb: {out_of_order_time_window: 30m}}
+remote_write: [{url: http://a, write_relabel_configs: [{action: drop, source_labels: [x]}]}]
+remote_read: [{url: http://a}]
+tracing: {endpoint: a}
+";
+        let config = parse(text);
+        assert_eq!(
+            config.storage.tsdb.as_ref().unwrap().outofordertimewindow,
+            1_800_000
+        );
+        let shown = config.to_yaml().unwrap();
+        assert_eq!(parse(&shown).to_yaml().unwrap(), shown);
+    }
+
+    #[test]
+    fn agents_have_no_rules() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yml");
+        std::fs::write(&path, "rule_files: [a.yml]\n").unwrap();
+        let options = LoadOptions {
+            agent: true,
+            ..LoadOptions::default()
+        };
+        assert_eq!(
+            Config::load(&path, &options).unwrap_err().to_string(),
+            "field rule_files is not allowed in agent mode"
+        );
+        assert!(Config::load(&path, &LoadOptions::default()).is_ok());
+    }
+
+    #[test]
+    fn wildcards_stand_in_the_last_part() {
+        for (path, good) in [
+            ("", true),
+            ("a/*.yml", true),
+            ("a[1]/b", true),
+            ("*", true),
+            ("a/*/b", false),
+        ] {
+            assert_eq!(check_glob(path).is_ok(), good, "{path}");
+        }
+    }
+}
