@@ -19,7 +19,10 @@ struct Rig {
 }
 
 async fn rig(state: State, flags: &[&str]) -> Rig {
-    let fake = start(state).await;
+    rig_with(start(state).await, flags)
+}
+
+fn rig_with(fake: Fake, flags: &[&str]) -> Rig {
     let server = format!("--kafka.server={}", fake.address);
     let mut all = vec![server.as_str(), "--kafka.request-timeout=2s"];
     all.extend(flags);
@@ -106,7 +109,12 @@ async fn old_brokers_say_the_same() {
     let old = rig(state, &[]).await;
     new.agent.poll().await;
     old.agent.poll().await;
-    let values = |rig: &Rig| rig.lines("kafka_consumergroup");
+    // Without what goes on growing between the two scrapes.
+    let values = |rig: &Rig| {
+        let mut lines = rig.lines("kafka_consumergroup");
+        lines.retain(|line| !line.starts_with("kafka_consumergroup_lag_seconds"));
+        lines
+    };
     assert_eq!(values(&new), values(&old));
     let versions = old.fake.requests.lock().clone();
     assert!(versions.contains(&(ApiKey::OffsetFetch, 6)), "{versions:?}");
@@ -328,4 +336,129 @@ async fn lag_in_seconds_from_polls() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!((0.3..5.0).contains(&value(&lines[0])), "{lines:?}");
     assert_eq!(value(&lines[1]), 0.0);
+}
+
+#[tokio::test]
+async fn sasl_scram() {
+    for (password, up) in [("good", "kafka_up 1"), ("bad", "kafka_up 0")] {
+        let mut state = orders();
+        state.login = Some(("user", "good"));
+        state.mechanism = "SCRAM-SHA-256";
+        let password = format!("--sasl.password={password}");
+        let flags = [
+            "--sasl.enabled",
+            "--sasl.mechanism=scram-sha256",
+            "--sasl.username=user",
+            &password,
+        ];
+        let rig = rig(state, &flags).await;
+        rig.agent.poll().await;
+        assert_eq!(rig.lines("kafka_up"), [up], "{:?}", rig.agent.status());
+    }
+}
+
+#[tokio::test]
+async fn tls_with_client_certificates() {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    let made =
+        rcgen::generate_simple_self_signed(["broker.test".to_owned()]).expect("a certificate");
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("cert.pem"), &cert).expect("written");
+    std::fs::write(path("key.pem"), &key).expect("written");
+    let der = CertificateDer::from_pem_slice(cert.as_bytes()).expect("a certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der.clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        provider.clone(),
+    )
+    .build()
+    .expect("a verifier");
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(clients)
+        .with_single_cert(
+            vec![der],
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key"),
+        )
+        .expect("a server");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let ca = format!("--tls.ca-file={}", path("cert.pem"));
+    let cert = format!("--tls.cert-file={}", path("cert.pem"));
+    let key = format!("--tls.key-file={}", path("key.pem"));
+    let name = "--tls.server-name=broker.test";
+    let cases: [(&[&str], bool); 5] = [
+        (&["--tls.enabled", &ca, &cert, &key, name], true),
+        (
+            &[
+                "--tls.enabled",
+                "--tls.insecure-skip-tls-verify",
+                &cert,
+                &key,
+            ],
+            true,
+        ),
+        // The wrong name, no certificate of ours, no TLS at all.
+        (
+            &[
+                "--tls.enabled",
+                &ca,
+                &cert,
+                &key,
+                "--tls.server-name=other.test",
+            ],
+            false,
+        ),
+        (&["--tls.enabled", &ca, name], false),
+        (&[], false),
+    ];
+    for (flags, up) in cases {
+        let fake = support::start_with(orders(), Some(acceptor.clone())).await;
+        let rig = rig_with(fake, flags);
+        rig.agent.poll().await;
+        let expected = format!("kafka_up {}", u8::from(up));
+        assert_eq!(
+            rig.lines("kafka_up"),
+            [expected],
+            "{flags:?} {:?}",
+            rig.agent.status()
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_thousand_groups_and_partitions() {
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let topics: Vec<&'static str> = (0..500).map(|i| leak(format!("topic-{i}"))).collect();
+    let mut state = State {
+        topics: topics
+            .iter()
+            .map(|topic| (*topic, vec![(0, 1000); 4]))
+            .collect(),
+        ..State::default()
+    };
+    for i in 0..2000 {
+        let commits = (0..4).map(|partition| (partition, 900)).collect();
+        let group = FakeGroup {
+            kind: "Classic",
+            state: "Stable",
+            commits: [(topics[i % 500], commits)].into(),
+            ..FakeGroup::default()
+        };
+        state.groups.insert(leak(format!("group-{i}")), group);
+    }
+    let rig = rig(state, &[]).await;
+    let started = std::time::Instant::now();
+    rig.agent.poll().await;
+    let took = started.elapsed();
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+    assert_eq!(rig.lines("kafka_consumergroup_lag{").len(), 8000);
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    // Versions twice, metadata, list, 10 describe, 40 fetch, 2 ends.
+    assert_eq!(rig.fake.requests.lock().len(), 56);
 }

@@ -27,8 +27,8 @@ use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer,
 };
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// A group: kind, members, commits by topic and partition.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +51,8 @@ pub struct State {
     pub newest: BTreeMap<i16, i16>,
     /// User and password of SASL/PLAIN.
     pub login: Option<(&'static str, &'static str)>,
+    /// The mechanism that is offered; empty: PLAIN.
+    pub mechanism: &'static str,
     /// Bytes sent instead of every answer but ApiVersions.
     pub garbage: Option<Vec<u8>>,
 }
@@ -90,8 +92,56 @@ pub fn orders() -> State {
     }
 }
 
+/// The broker's side of SCRAM-SHA-256, with one iteration: no state is needed but the nonce, which
+/// both messages carry.
+fn scram(message: &[u8], user: &str, password: &str) -> SaslAuthenticateResponse {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let message = std::str::from_utf8(message).expect("text");
+    let challenge = |nonce: &str| format!("r={nonce}+s,s={},i=1", STANDARD.encode("salt"));
+    if let Some(nonce) = message.strip_prefix(&format!("n,,n={user},r=")) {
+        let challenge = challenge(nonce).into_bytes();
+        return SaslAuthenticateResponse::default().with_auth_bytes(challenge.into());
+    }
+    let (without_proof, proof) = message.split_once(",p=").expect("a proof");
+    let nonce = without_proof
+        .strip_prefix("c=biws,r=")
+        .and_then(|nonce| nonce.strip_suffix("+s"))
+        .expect("the nonce");
+    let signed = format!("n={user},r={nonce},{},{without_proof}", challenge(nonce));
+    let salted = hmac(password.as_bytes(), b"salt\0\0\0\x01");
+    let client_key = hmac(&salted, b"Client Key");
+    let stored = <sha2::Sha256 as sha2::Digest>::digest(&client_key);
+    let signature = hmac(&stored, signed.as_bytes());
+    let expected: Vec<u8> = client_key
+        .iter()
+        .zip(&signature)
+        .map(|(a, b)| a ^ b)
+        .collect();
+    if proof != STANDARD.encode(expected) {
+        return SaslAuthenticateResponse::default().with_error_code(58);
+    }
+    let proof = hmac(&hmac(&salted, b"Server Key"), signed.as_bytes());
+    let last = format!("v={}", STANDARD.encode(proof));
+    SaslAuthenticateResponse::default().with_auth_bytes(last.into_bytes().into())
+}
+
+/// HMAC-SHA-256 of a key of at most a block.
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let inner = Sha256::digest([&block.map(|byte| byte ^ 0x36)[..], text].concat());
+    Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner[..]].concat()).to_vec()
+}
+
 /// Starts a fake on a free port.
 pub async fn start(state: State) -> Fake {
+    start_with(state, None).await
+}
+
+/// [`start`], behind TLS.
+pub async fn start_with(state: State, tls: Option<tokio_rustls::TlsAcceptor>) -> Fake {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let state = Arc::new(Mutex::new(state));
@@ -102,7 +152,17 @@ pub async fn start(state: State) -> Fake {
         let mut open = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::Relaxed);
-            open.spawn(serve(stream, address, shared.clone(), noted.clone()));
+            let (shared, noted, tls) = (shared.clone(), noted.clone(), tls.clone());
+            open.spawn(async move {
+                match tls {
+                    None => serve(stream, address, shared, noted).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, address, shared, noted).await;
+                        }
+                    }
+                }
+            });
         }
     });
     Fake {
@@ -115,7 +175,7 @@ pub async fn start(state: State) -> Fake {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     requests: Arc<Mutex<Vec<(ApiKey, i16)>>>,
@@ -167,15 +227,23 @@ fn answer(
         ApiKey::ApiVersions => put(versions(state), version, out),
         ApiKey::SaslHandshake => {
             let request = SaslHandshakeRequest::decode(request, version).expect("a request");
-            let known = &*request.mechanism == "PLAIN";
+            let offered = match state.mechanism {
+                "" => "PLAIN",
+                mechanism => mechanism,
+            };
+            let known = &*request.mechanism == offered;
             let answer = SaslHandshakeResponse::default()
                 .with_error_code(if known { 0 } else { 33 })
-                .with_mechanisms(vec![text("PLAIN")]);
+                .with_mechanisms(vec![text(offered)]);
             put(answer, version, out);
         }
         ApiKey::SaslAuthenticate => {
             let request = SaslAuthenticateRequest::decode(request, version).expect("a request");
             let (user, password) = state.login.expect("a login");
+            if !state.mechanism.is_empty() {
+                let answer = scram(&request.auth_bytes, user, password);
+                return put(answer, version, out);
+            }
             let good = request.auth_bytes == format!("\0{user}\0{password}");
             let answer = SaslAuthenticateResponse::default()
                 .with_error_code(if good { 0 } else { 58 })
