@@ -12,6 +12,7 @@ use exposition::{Family, Value, Writer};
 use parking_lot::Mutex;
 
 use crate::cgroup::Cgroups;
+use crate::filesystems;
 use crate::groups::{Group, Groups};
 use crate::identity::{Identities, Identity, id_of};
 use crate::info::{Container, DiskIo, Machine, Network, PerDisk, Schedstat, Stats};
@@ -201,6 +202,9 @@ impl Agent {
         if path == "/" {
             pid = 1;
             self.complete_root(&mut container, &mut stats);
+            if groups.any(&[Group::Disk, Group::DiskIo]) {
+                stats.filesystem = filesystems::of_host(&self.host);
+            }
         }
         let joins = identity.is_some_and(|identity| identity.joins_network);
         if pid > 0 && !joins {

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod cgroup;
 mod docker;
+mod filesystems;
 mod flags;
 pub mod groups;
 pub mod identity;
@@ -78,6 +79,11 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     let cgroups = Cgroups::find(Path::new(args.str("cgroup_root")))
         .map_err(|error| Error::new(error.to_string()))?;
     tracing::info!(version = cgroups.version(), "Reading cgroups");
+    if config.groups.has(groups::Group::Disk) {
+        tracing::info!(
+            "File system usage is the host's (id=\"/\"); that of containers is not collected"
+        );
+    }
     let identities = Arc::new(Identities::default());
     let agent = Agent::new(config, cgroups, Host::find(), Arc::clone(&identities));
     let agent = Arc::new(agent);
