@@ -148,3 +148,6 @@ fn follow_engines(boot: &Boot, identities: &Arc<Identities>, agent: &Arc<Agent>)
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
