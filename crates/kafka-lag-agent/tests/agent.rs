@@ -24,7 +24,7 @@ async fn rig(state: State, flags: &[&str]) -> Rig {
 
 fn rig_with(fake: Fake, flags: &[&str]) -> Rig {
     let server = format!("--kafka.server={}", fake.address);
-    let mut all = vec![server.as_str(), "--kafka.request-timeout=2s"];
+    let mut all = vec![server.as_str()];
     all.extend(flags);
     let boot = Boot::new(&kafka_lag_agent::PROGRAM, &all).expect("flags");
     let settings = Settings::from_args(&boot.args).expect("settings");
@@ -461,4 +461,92 @@ async fn two_thousand_groups_and_partitions() {
     assert!(took < std::time::Duration::from_secs(5), "{took:?}");
     // Versions twice, metadata, list, 10 describe, 40 fetch, 2 ends.
     assert_eq!(rig.fake.requests.lock().len(), 56);
+}
+
+#[tokio::test]
+async fn two_brokers_each_tell_their_part() {
+    let mut second = orders();
+    let billing = second.groups.remove("billing").expect("the group");
+    second.groups.insert("shipping", billing);
+    let second = start(second).await;
+    let mut state = orders();
+    state.others = vec![(2, second.address)];
+    state.leaders = [(1, 2)].into();
+    let rig = rig(state, &[]).await;
+    rig.agent.poll().await;
+    assert_eq!(rig.lines("kafka_brokers"), ["kafka_brokers 2"]);
+    let leader = r#"kafka_topic_partition_leader{partition="1",topic="orders"} 2"#;
+    assert!(rig.page().contains(&leader.to_owned()));
+    assert_eq!(rig.lines("kafka_topic_partition_current_offset").len(), 2);
+    assert_eq!(rig.lines("kafka_consumergroup_lag_sum").len(), 2);
+    let ends = |fake: &Fake| {
+        let requests = fake.requests.lock();
+        requests
+            .iter()
+            .filter(|(api, _)| *api == ApiKey::ListOffsets)
+            .count()
+    };
+    assert_eq!(
+        (ends(&rig.fake), ends(&second)),
+        (2, 2),
+        "each leader is asked for its own"
+    );
+
+    // The second goes: what the first knows goes on, and what nobody tells is not on the page.
+    drop(second);
+    tokio::task::yield_now().await;
+    rig.agent.poll().await;
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+    assert_eq!(
+        rig.lines("kafka_topic_partition_current_offset"),
+        [r#"kafka_topic_partition_current_offset{partition="0",topic="orders"} 100"#]
+    );
+    assert_eq!(
+        rig.lines("kafka_consumergroup_lag_sum"),
+        [r#"kafka_consumergroup_lag_sum{consumergroup="billing",topic="orders"} 10"#]
+    );
+    assert_eq!(
+        rig.lines("kafka_lag_agent_request_errors_total"),
+        [
+            r#"kafka_lag_agent_request_errors_total{api="ListGroups",reason="connect"} 1"#,
+            r#"kafka_lag_agent_request_errors_total{api="ListOffsets",reason="connect"} 1"#,
+        ]
+    );
+
+    // Its partitions move to the first, or nobody leads them.
+    for (leader, ends, offline) in [(1, 2, 0), (-1, 1, 1)] {
+        {
+            let mut state = rig.fake.state.lock();
+            state.others.clear();
+            state.leaders = [(1, leader)].into();
+        }
+        rig.agent.poll().await;
+        assert_eq!(
+            rig.lines("kafka_topic_partition_current_offset").len(),
+            ends
+        );
+        let line =
+            format!(r#"kafka_topic_partition_offline{{partition="1",topic="orders"}} {offline}"#);
+        assert!(rig.page().contains(&line), "{line}");
+    }
+
+    // The topic is deleted.
+    rig.fake.state.lock().topics.clear();
+    rig.agent.poll().await;
+    assert!(rig.lines("kafka_topic").is_empty());
+    assert!(rig.lines("kafka_consumergroup_lag").is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_broker_is_given_up() {
+    let mut state = orders();
+    state.garbage = Some(Vec::new());
+    let rig = rig(state, &["--kafka.request-timeout=200ms"]).await;
+    rig.agent.poll().await;
+    let down = [r#"kafka_lag_agent_down{reason="timeout"} 1"#];
+    assert_eq!(rig.lines("kafka_lag_agent_down"), down);
+    // It speaks again; an answer to what was asked before would be of another request.
+    rig.fake.state.lock().garbage = None;
+    rig.agent.poll().await;
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
 }

@@ -53,6 +53,10 @@ pub struct State {
     pub login: Option<(&'static str, &'static str)>,
     /// The mechanism that is offered; empty: PLAIN.
     pub mechanism: &'static str,
+    /// Brokers beside this one, which is 1.
+    pub others: Vec<(i32, SocketAddr)>,
+    /// Which broker leads the partitions of this index; absent: 1. `-1`: none does.
+    pub leaders: BTreeMap<i32, i32>,
     /// Bytes sent instead of every answer but ApiVersions.
     pub garbage: Option<Vec<u8>>,
 }
@@ -309,15 +313,20 @@ fn versions(state: &State) -> ApiVersionsResponse {
 }
 
 fn metadata(state: &State, address: SocketAddr, version: i16) -> MetadataResponse {
-    let broker = MetadataResponseBroker::default()
-        .with_node_id(1.into())
-        .with_host(text(&address.ip().to_string()))
-        .with_port(address.port().into());
+    let brokers = [(1, address)]
+        .into_iter()
+        .chain(state.others.iter().copied());
+    let brokers = brokers.map(|(id, address)| {
+        MetadataResponseBroker::default()
+            .with_node_id(id.into())
+            .with_host(text(&address.ip().to_string()))
+            .with_port(address.port().into())
+    });
     let topics = state.topics.iter().map(|(name, partitions)| {
         let partitions = (0..partitions.len() as i32).map(|index| {
             let mut partition = MetadataResponsePartition::default()
                 .with_partition_index(index)
-                .with_leader_id(1.into())
+                .with_leader_id(state.leaders.get(&index).copied().unwrap_or(1).into())
                 .with_replica_nodes(vec![1.into(), 2.into()])
                 .with_isr_nodes(vec![1.into()]);
             if version >= 7 {
@@ -330,7 +339,7 @@ fn metadata(state: &State, address: SocketAddr, version: i16) -> MetadataRespons
             .with_partitions(partitions.collect())
     });
     MetadataResponse::default()
-        .with_brokers(vec![broker])
+        .with_brokers(brokers.collect())
         .with_controller_id(1.into())
         .with_topics(topics.collect())
 }
