@@ -154,10 +154,8 @@ impl Agent {
                     .and_then(|stats| stats.disk_io.as_mut()),
             );
         }
-        let keep_ms = self.config.storage_duration.as_millis() as i64;
-        state.unseen.retain(|path, unseen| {
-            !paths.contains(path) && now_ms.saturating_sub(unseen.seen_ms) <= keep_ms
-        });
+        self.forget(state, now_ms);
+        state.unseen.retain(|path, _| !paths.contains(path));
         containers.extend(state.unseen.values().map(|unseen| unseen.container.clone()));
         state.sched.retain(|path, _| paths.contains(path));
         state.shown = paths.into_iter().collect();
@@ -327,7 +325,7 @@ impl Agent {
         }
         let boot_ms = self.host.boot_ms();
         let read = self.read(&mut state, &path, Some(identity), now_ms, boot_ms);
-        let container = match (read, state.unseen.get(&path)) {
+        let container = match (read, state.unseen.get_mut(&path)) {
             (Some(mut container), _) => {
                 let io = container
                     .stats
@@ -336,8 +334,11 @@ impl Agent {
                 Devices::new(&self.host).name(io);
                 container
             }
-            // Gone already: what was read last stays.
-            (None, Some(_)) => return,
+            // Gone already: what was read last stays, from now on for as long as it may.
+            (None, Some(unseen)) => {
+                unseen.seen_ms = now_ms;
+                return;
+            }
             (None, None) => nameless(&path, identity, now_ms),
         };
         let unseen = Unseen {
@@ -346,6 +347,16 @@ impl Agent {
             seen_ms: now_ms,
         };
         state.unseen.insert(path, unseen);
+        // Where nobody asks for pages, nothing piles up.
+        self.forget(&mut state, now_ms);
+    }
+
+    /// Drops what was last seen too long ago.
+    fn forget(&self, state: &mut State, now_ms: i64) {
+        let keep_ms = self.config.storage_duration.as_millis() as i64;
+        state
+            .unseen
+            .retain(|_, unseen| now_ms.saturating_sub(unseen.seen_ms) <= keep_ms);
     }
 
     /// Where a container's cgroup is: its process knows; one that has ended is beside the others.

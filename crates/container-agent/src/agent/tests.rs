@@ -195,29 +195,35 @@ fn one_that_nobody_saw_is_shown_for_a_while() {
     site.agent.observe(&brief, 2000);
     site.stop(1);
     site.agent.observe(&brief, 2500);
-    for now in [3000, 122_000] {
+    for now in [3000, 122_500] {
         has(&site.page(now), &line("brief", 1, 2000));
     }
-    assert!(!site.page(122_001).contains("brief"));
+    assert!(!site.page(122_501).contains("brief"));
+
+    // Where nobody asks, nothing piles up.
+    site.agent.observe(&brief, 123_000);
+    let later = site.start(4, "later");
+    site.agent.observe(&later, 300_000);
+    assert_eq!(site.agent.state.lock().unseen.len(), 1);
 
     // One that a page has shown is gone when it is gone.
     let seen = site.start(2, "calm");
-    site.agent.observe(&seen, 130_000);
-    has(&site.page(131_000), &line("calm", 2, 131_000));
-    site.agent.observe(&seen, 132_000);
+    site.agent.observe(&seen, 330_000);
+    has(&site.page(331_000), &line("calm", 2, 331_000));
+    site.agent.observe(&seen, 332_000);
     site.stop(2);
-    site.agent.observe(&seen, 132_000);
-    assert!(!site.page(133_000).contains("calm"));
+    site.agent.observe(&seen, 332_000);
+    assert!(!site.page(333_000).contains("calm"));
 
     // One that was gone before anything could be read is counted.
     let mut quick = brief.clone();
     (quick.id, quick.name, quick.pid) = (id(3), "quick".to_owned(), 0);
-    site.agent.observe(&quick, 134_000);
-    let page = site.page(135_000);
+    site.agent.observe(&quick, 334_000);
+    let page = site.page(335_000);
     has(
         &page,
         &format!(
-            "container_health_state{{id=\"/docker/{}\",image=\"img\",name=\"quick\"}} -1 134000",
+            "container_health_state{{id=\"/docker/{}\",image=\"img\",name=\"quick\"}} -1 334000",
             id(3)
         ),
     );
