@@ -23,17 +23,18 @@ pub struct Loaded {
 /// Everything that is wrong with the first file that has something wrong.
 pub fn load(path: &Path, features: promql::Features) -> Result<Loaded, String> {
     let config = Config::load(path, &LoadOptions::default()).map_err(|e| e.to_string())?;
-    let refused: Vec<&str> = config
-        .alerting
-        .alertmanagers
-        .iter()
-        .flat_map(|set| set.discovery.refused())
+    let sets = config.alerting.alertmanagers.iter();
+    let refused: Vec<&str> = sets
+        .flat_map(|set| {
+            let sigv4 = set.section.sigv4.is_some().then_some("sigv4");
+            set.discovery.refused().into_iter().chain(sigv4)
+        })
         .collect();
     if !refused.is_empty() {
-        let names = refused.join(", ");
         return Err(format!(
-            "{}: alerting: {names}: this discovery is not available in rule-evaluator",
-            path.display()
+            "{}: alerting: not available in this version of rule-evaluator: {}",
+            path.display(),
+            refused.join(", ")
         ));
     }
     let scheme = name_scheme(&config);

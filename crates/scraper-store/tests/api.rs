@@ -246,7 +246,9 @@ fn order(answer: &mut Value) {
         "memoryInBytesByLabelName",
         "seriesCountByLabelValuePair",
     ] {
-        let Some(list) = answer.pointer_mut(&format!("/data/{key}")).and_then(Value::as_array_mut)
+        let Some(list) = answer
+            .pointer_mut(&format!("/data/{key}"))
+            .and_then(Value::as_array_mut)
         else {
             continue;
         };

@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_death_is_told_once_with_the_last_lines() {
         let (directory, service) =
-            script("for i in $(seq 20); do echo line $i; done; echo \"last $1\" >&2; exit 3");
+            script("exec >&2; for i in $(seq 20); do echo line $i; done; echo \"last $1\"; exit 3");
         let mut child = Child::start(&service, directory.path(), 6).unwrap();
         wait(&mut child);
         let obituary = child.new_death().unwrap();
