@@ -6,10 +6,12 @@ use crate::restore::{RestoreLimits, StateSample};
 use crate::state::AlertState;
 use crate::{CheckOptions, RuleFile};
 
+type Answer = Result<Vec<(Labels, f64)>, String>;
+
 /// Answers queries from a table by their text, and keeps what is written.
 #[derive(Default)]
 struct World {
-    answers: Mutex<BTreeMap<String, Result<Vec<(Labels, f64)>, String>>>,
+    answers: Mutex<BTreeMap<String, Answer>>,
     written: Mutex<Vec<Sample>>,
     asked: Mutex<Vec<String>>,
 }
