@@ -163,7 +163,17 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         manager: Arc::clone(&manager),
         receivers: Arc::clone(&notifier),
     };
-    boot.http(api::router(Arc::new(api))).await?;
+    let landing = service::landing_page(
+        PROGRAM.name,
+        "Evaluates recording and alerting rules and sends alerts on.",
+        &[
+            ("api/v1/rules", "Rules"),
+            ("api/v1/alerts", "Alerts"),
+            ("api/v1/alertmanagers", "Receivers of alerts"),
+            ("metrics", "Own metrics"),
+        ],
+    );
+    boot.http(landing.merge(api::router(Arc::new(api)))).await?;
     let external_labels = Arc::clone(&evaluator.external_labels);
     let routes = grpc::routes(Arc::clone(&manager), external_labels).await?;
     boot.grpc(routes.into_axum_router()).await?;

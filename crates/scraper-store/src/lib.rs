@@ -7,7 +7,6 @@ pub mod api;
 mod flags;
 mod gate;
 mod grpc;
-mod landing;
 mod reload;
 
 use std::path::PathBuf;
@@ -42,6 +41,17 @@ pub static PROGRAM: Program = Program {
     ready_text: "Prometheus Server is Ready.\n",
     ..Program::DEFAULT
 };
+
+/// What the page at `/` leads to.
+const LINKS: &[(&str, &str)] = &[
+    ("api/v1/targets", "Targets"),
+    ("api/v1/alerts", "Alerts"),
+    ("api/v1/rules", "Rules"),
+    ("api/v1/query?query=up", "Query: up"),
+    ("api/v1/status/tsdb", "Storage"),
+    ("api/v1/status/config", "Configuration"),
+    ("metrics", "Own metrics"),
+];
 
 /// Remote write requests of up to this many bytes after decompression are taken.
 const MAX_WRITE_BYTES: usize = 128 << 20;
@@ -125,7 +135,12 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     }
     let routes = grpc::routes(Arc::clone(&api), external_labels).await?;
     boot.grpc(routes.into_axum_router()).await?;
-    gate.open(landing::router().merge(api::router(Arc::clone(&api))));
+    let landing = service::landing_page(
+        PROGRAM.name,
+        "Scrapes, stores and queries metrics. Point Grafana's Prometheus data source here.",
+        LINKS,
+    );
+    gate.open(landing.merge(api::router(Arc::clone(&api))));
     boot.ready();
     boot.shutdown.requested().await;
     stop(&scrapes, db).await
