@@ -1,7 +1,8 @@
 //! The program; everything is in the library.
 
+// Builds with a C compiler alone; jemalloc would want make as well.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     service::main(&scraper_store::PROGRAM, scraper_store::run)
