@@ -2,6 +2,7 @@
 //! record what they are sent, and waiting with a deadline.
 
 mod http;
+pub mod part;
 mod process;
 mod receiver;
 mod smtp;

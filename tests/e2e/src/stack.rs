@@ -1,11 +1,10 @@
 //! The chain of services on free ports.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::{Process, free_port, get, wait_for};
+use crate::{Process, free_port, get, part, wait_for};
 
 /// Builds the services once a test run and says where they are.
 ///
@@ -14,28 +13,12 @@ use crate::{Process, free_port, get, wait_for};
 pub fn build_services() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&root).arg("build").arg("--quiet");
-        for service in [
+        part::build(&[
             "node-agent",
             "scraper-store",
             "rule-evaluator",
             "alert-router",
-        ] {
-            cargo.args(["--package", service]);
-        }
-        assert!(
-            cargo.status().expect("cargo can be run").success(),
-            "the services do not build"
-        );
-        // This test runs from <target>/<profile>/deps.
-        let me = std::env::current_exe().expect("a running program has a path");
-        let target = me
-            .ancestors()
-            .nth(3)
-            .expect("test programs lie in <target>/<profile>/deps");
-        target.join("debug")
+        ])
     })
 }
 
