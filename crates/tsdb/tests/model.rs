@@ -314,8 +314,14 @@ fn difference(
     out
 }
 
+/// 24 cases, or as many as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    let wanted = std::env::var("PROPTEST_CASES").ok();
+    wanted.and_then(|n| n.parse().ok()).unwrap_or(24)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn every_acknowledged_sample_is_there(late in any::<bool>(), steps in steps()) {
@@ -374,6 +380,55 @@ fn a_series_that_was_refused_collected_and_came_back() {
                 .map(|b| (b.min_ms, b.max_ms))
                 .collect::<Vec<_>>()
         );
+        world.step(step);
+    }
+}
+
+/// Chunks of late samples stay on disk until their file goes: what was deleted must not come back
+/// from there once the samples beside it are in blocks.
+#[test]
+fn a_deleted_late_sample_stays_deleted() {
+    let mut world = World::new(true);
+    for step in [
+        Step::Run {
+            count: 5,
+            step: 30,
+            mask: 1,
+        },
+        Step::Run {
+            count: 24,
+            step: 35,
+            mask: 1,
+        },
+        Step::Append {
+            advance: 104,
+            mask: 80,
+            late: 652,
+        },
+        Step::Append {
+            advance: 146,
+            mask: 0,
+            late: 0,
+        },
+        Step::Run {
+            count: 45,
+            step: 3,
+            mask: 0,
+        },
+        Step::Delete {
+            series: 4,
+            back: 933,
+            len: 0,
+        },
+        Step::Append {
+            advance: 156,
+            mask: 1,
+            late: 0,
+        },
+        Step::Kill,
+        Step::Compact,
+        Step::Restart,
+    ] {
         world.step(step);
     }
 }

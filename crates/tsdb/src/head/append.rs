@@ -543,18 +543,23 @@ impl Work<'_> {
             shard.pins.note_out_of_order(self.applying, id, copy);
         }
         let late = &mut shard.get_mut(id)?.extra_mut().late;
-        let mut marker = None;
+        let mut chunks = Vec::new();
         if late.samples.len() >= cap {
-            marker = late.write_out(u64::from(id), &head.files);
-            self.applied.new_chunks += 1;
+            chunks = late.write_out(u64::from(id), &head.files);
+            self.applied.new_chunks += chunks.len() as u64;
         }
         let inserted = late.insert(t_ms, value.to_owned());
-        if let Some(chunk) = marker {
-            // The log must have the samples in the chunk before the marker, and no later ones.
+        if !chunks.is_empty() {
+            // The log must have the samples in the chunks before the markers, and no later ones.
+            // Every chunk needs its marker: one without is not taken up again (see the replay).
             self.applied.seal_late();
             let mut out = Vec::new();
             let reference = u64::from(id);
-            record::encode_mmap_markers(&[RefMmapMarker { reference, chunk }], &mut out);
+            let markers: Vec<RefMmapMarker> = chunks
+                .into_iter()
+                .map(|chunk| RefMmapMarker { reference, chunk })
+                .collect();
+            record::encode_mmap_markers(&markers, &mut out);
             self.applied.late_records.push(out);
             self.applied.late_markers = true;
         }

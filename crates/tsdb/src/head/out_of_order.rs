@@ -43,9 +43,9 @@ impl OutOfOrder {
         true
     }
 
-    /// Writes the buffer to chunks and says where the last of them is.
-    pub fn write_out(&mut self, series: u64, files: &ChunkFiles) -> Option<u64> {
-        let mut last = None;
+    /// Writes the buffer to chunks and says where they are.
+    pub fn write_out(&mut self, series: u64, files: &ChunkFiles) -> Vec<u64> {
+        let mut written = Vec::new();
         for chunk in encode(&self.samples) {
             let range = (chunk.min_ms, chunk.max_ms);
             let reference = files.write(series, range, chunk.encoding as u8, true, &chunk.data);
@@ -54,10 +54,10 @@ impl OutOfOrder {
                 min_ms: chunk.min_ms,
                 max_ms: chunk.max_ms,
             });
-            last = Some(reference);
+            written.push(reference);
         }
         self.samples.clear();
-        last
+        written
     }
 
     /// Whether there is nothing.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use model::{Exemplar, Metadata};
 use parking_lot::{Mutex, RwLock};
 use tsdb_format::FormatError;
@@ -133,6 +133,9 @@ fn read_all(
     Ok(())
 }
 
+/// Chunks of late samples that were found on disk, by series and chunk as the log has them.
+type LateChunks = HashMap<(u64, u64), LoadedChunk>;
+
 /// A sample on its way to its shard.
 type Sample = (u32, i64, OwnedValue);
 
@@ -165,12 +168,16 @@ impl Head {
         let metrics = HeadMetrics::new(&options.registry, &times);
         let chunks_dir = options.dir.join("chunks_head");
         let mut chunks: HashMap<u64, Vec<LoadedChunk>> = HashMap::new();
+        let mut late = LateChunks::new();
         let (files, damage) = ChunkFiles::load(
             Arc::clone(&options.fs),
             &chunks_dir,
             metrics.mmapped_chunks.clone(),
-            |chunk| {
-                chunks.entry(chunk.series).or_default().push(chunk);
+            |chunk| match chunk.out_of_order {
+                true => {
+                    late.insert((chunk.series, chunk.reference), chunk);
+                }
+                false => chunks.entry(chunk.series).or_default().push(chunk),
             },
         )
         .map_err(Error::io(&chunks_dir))?;
@@ -207,7 +214,7 @@ impl Head {
         };
         let exemplars = head.options.max_exemplars;
         head.metrics.exemplars_max.set(exemplars as f64);
-        head.replay(chunks, min_valid_ms, progress)?;
+        head.replay(chunks, late, min_valid_ms, progress)?;
         head.open_wal()?;
         let seconds = start.elapsed().as_secs_f64();
         head.metrics.replay_seconds.set(seconds);
@@ -245,18 +252,13 @@ impl Head {
     fn replay(
         &self,
         chunks: HashMap<u64, Vec<LoadedChunk>>,
+        late: LateChunks,
         min_valid_ms: i64,
         progress: &Progress,
     ) -> Result<(), Error> {
         let fs = &*self.options.fs;
         let wal = Head::wal_dir(&self.options.dir);
         remove_temporary(fs, &wal).map_err(Error::io(&wal))?;
-        let loaded: HashSet<(u64, u64)> = chunks
-            .values()
-            .flatten()
-            .filter(|chunk| chunk.out_of_order)
-            .map(|chunk| (chunk.series, chunk.reference))
-            .collect();
         let checkpoint = checkpoints(fs, &wal).map_err(Error::io(&wal))?.pop();
         let after = checkpoint.as_ref().map_or(0, |(number, _)| number + 1);
         let mut list = segments(fs, &wal).map_err(Error::io(&wal))?;
@@ -311,7 +313,9 @@ impl Head {
             }
             result
         })?;
-        self.replay_late(&loaded)
+        self.replay_late(late)?;
+        self.forget_deletions(min_valid_ms);
+        Ok(())
     }
 
     /// Appends what arrives; answers the range of the samples.
@@ -357,8 +361,9 @@ impl Head {
         (min_ms, max_ms)
     }
 
-    /// Replays the write-behind log: late samples that are not in chunks yet.
-    fn replay_late(&self, loaded: &HashSet<(u64, u64)>) -> Result<(), Error> {
+    /// Replays the write-behind log: late samples that are not in blocks yet. A chunk of them is taken
+    /// up at its marker in the log: one without is in a block, or its samples are still in the log.
+    fn replay_late(&self, mut found: LateChunks) -> Result<(), Error> {
         let fs = &*self.options.fs;
         let dir = Head::wbl_dir(&self.options.dir);
         let list = segments(fs, &dir).map_err(Error::io(&dir))?;
@@ -366,7 +371,7 @@ impl Head {
         for segment in list {
             let read = read_segment(fs, &segment.path, |bytes| {
                 if let Some(decoded) = decode(bytes)? {
-                    self.take_late(decoded, loaded, &mut unknown);
+                    self.take_late(decoded, &mut found, &mut unknown);
                 }
                 Ok(())
             });
@@ -374,6 +379,12 @@ impl Head {
                 self.metrics.wal_corruptions.inc();
                 tracing::warn!(error = %damage.error, segment = segment.number, "encountered WBL read error, attempting repair");
                 repair(fs, &dir, &segment, &damage).map_err(Error::io(&dir))?;
+                // Their markers may be in what was cut: better twice than not at all.
+                let mut rest: Vec<LoadedChunk> = found.drain().map(|(_, chunk)| chunk).collect();
+                rest.sort_by_key(|chunk| chunk.reference);
+                for chunk in rest {
+                    self.attach_late(&chunk);
+                }
                 break;
             }
         }
@@ -386,7 +397,7 @@ impl Head {
     fn take_late(
         &self,
         decoded: Decoded,
-        loaded: &HashSet<(u64, u64)>,
+        found: &mut LateChunks,
         unknown: &mut HashMap<&'static str, u64>,
     ) {
         let mut kind = "samples";
@@ -426,17 +437,11 @@ impl Head {
                 kind = "mmap_markers";
                 for marker in markers {
                     // A chunk that was lost: its samples stay in memory.
-                    if !loaded.contains(&(marker.reference, marker.chunk)) {
+                    let Some(chunk) = found.remove(&(marker.reference, marker.chunk)) else {
                         continue;
-                    }
-                    match self.resolve(marker.reference) {
-                        Some(id) => {
-                            let mut shard = self.shards[shard_of(id)].lock();
-                            if let Some(series) = shard.get_mut(id) {
-                                series.extra_mut().late.samples.clear();
-                            }
-                        }
-                        None => missing += 1,
+                    };
+                    if !self.attach_late(&chunk) {
+                        missing += 1;
                     }
                 }
             }
@@ -445,6 +450,29 @@ impl Head {
         if missing > 0 {
             *unknown.entry(kind).or_default() += missing;
         }
+    }
+
+    /// Gives its series a chunk of late samples, which are those that the log had up to here; says
+    /// whether there is the series.
+    fn attach_late(&self, chunk: &LoadedChunk) -> bool {
+        let Some(id) = self.resolve(chunk.series) else {
+            return false;
+        };
+        let mut shard = self.shards[shard_of(id)].lock();
+        let Some(series) = shard.get_mut(id) else {
+            return false;
+        };
+        let late = &mut series.extra_mut().late;
+        late.samples.clear();
+        late.chunks.push(LateChunk {
+            reference: chunk.reference,
+            min_ms: chunk.min_ms,
+            max_ms: chunk.max_ms,
+        });
+        drop(shard);
+        self.metrics.chunks.inc();
+        self.widen_late(chunk.min_ms, chunk.max_ms);
+        true
     }
 
     fn insert_late(&self, reference: u64, t_ms: i64, value: OwnedValue) -> bool {
@@ -553,7 +581,8 @@ impl Replayer<'_> {
                 }
             }
             Decoded::Tombstones(stones) => {
-                for stone in stones.iter().filter(|s| s.max_ms >= self.min_valid_ms) {
+                // Of any age: late samples may be older than the blocks' end.
+                for stone in stones {
                     match self.head.resolve(stone.reference) {
                         Some(id) => self.head.note_deleted(id, stone.min_ms, stone.max_ms),
                         None => *self.unknown.entry("tombstones").or_default() += 1,
@@ -605,37 +634,18 @@ impl Replayer<'_> {
 
     /// Gives a series the full chunks that were found for it.
     fn attach(&mut self, id: u32, mut chunks: Vec<LoadedChunk>) {
-        // Late chunks may be older than every block, and in none.
-        chunks.retain(|chunk| chunk.out_of_order || chunk.max_ms >= self.min_valid_ms);
+        chunks.retain(|chunk| chunk.max_ms >= self.min_valid_ms);
         if chunks.is_empty() {
             return;
         }
         let head = self.head;
-        let (mut late, in_order): (Vec<_>, Vec<_>) =
-            chunks.into_iter().partition(|chunk| chunk.out_of_order);
-        if !late.is_empty() {
-            late.sort_by_key(|chunk| chunk.reference);
-            let mut shard = head.shards[shard_of(id)].lock();
-            if let Some(series) = shard.get_mut(id) {
-                let known = &mut series.extra_mut().late.chunks;
-                for chunk in late {
-                    head.widen_late(chunk.min_ms, chunk.max_ms);
-                    head.metrics.chunks.inc();
-                    known.push(LateChunk {
-                        reference: chunk.reference,
-                        min_ms: chunk.min_ms,
-                        max_ms: chunk.max_ms,
-                    });
-                }
-            }
-        }
         let index = id as usize;
         if self.skip_to.len() <= index {
             self.skip_to.resize(index + 1, i64::MIN);
         }
         // The log may have given the series two references: chunks of both, in any order.
         let mut shard = head.shards[shard_of(id)].lock();
-        let mut all: Vec<(i64, i64, u64)> = in_order
+        let mut all: Vec<(i64, i64, u64)> = chunks
             .iter()
             .map(|chunk| (chunk.min_ms, chunk.max_ms, chunk.reference))
             .collect();

@@ -162,19 +162,7 @@ impl Head {
         let mut removed = 0;
         for id in ids {
             removed += self.collect_chunks(shard, id, min_ms);
-            if let Some(series) = shard.get_mut(id)
-                && series
-                    .extra()
-                    .is_some_and(|extra| !extra.deleted.is_empty())
-            {
-                // Late samples may be older than everything in order.
-                let extra = series.extra_mut();
-                let oldest = extra
-                    .late
-                    .range()
-                    .map_or(min_ms, |(min, _)| min.min(min_ms));
-                extra.deleted.retain(|(_, to)| *to >= oldest);
-            }
+            forget_deletions(shard, id, min_ms);
             let Some(series) = shard.get(id) else {
                 continue;
             };
@@ -399,16 +387,29 @@ impl Head {
                     }
                 }
                 if let Some(series) = shard.get_mut(id) {
-                    series
-                        .extra_mut()
-                        .late
-                        .write_out(u64::from(id), &self.files);
-                    self.metrics.chunks.inc();
-                    self.metrics.chunks_created.inc();
+                    let late = &mut series.extra_mut().late;
+                    let written = late.write_out(u64::from(id), &self.files).len();
+                    self.metrics.chunks.add(written as f64);
+                    self.metrics.chunks_created.add(written as u64);
                 }
             }
         }
         self.files.next_reference()
+    }
+
+    /// Drops the deleted ranges that have nothing to hide any more.
+    pub(super) fn forget_deletions(&self, min_ms: i64) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let ids: Vec<u32> = shard
+                .iter()
+                .filter(|series| series.extra().is_some_and(|e| !e.deleted.is_empty()))
+                .map(|series| series.id)
+                .collect();
+            for id in ids {
+                forget_deletions(&mut shard, id, min_ms);
+            }
+        }
     }
 
     /// Notes a deleted range of a series.
@@ -473,5 +474,18 @@ impl Head {
             self.note_deleted(stone.reference as u32, stone.min_ms, stone.max_ms);
         }
         Ok(())
+    }
+}
+
+/// Drops the deleted ranges of a series that are before all it may have.
+fn forget_deletions(shard: &mut Shard, id: u32, min_ms: i64) {
+    if let Some(series) = shard.get_mut(id)
+        && series.extra().is_some_and(|e| !e.deleted.is_empty())
+    {
+        // Late samples may be older than everything in order.
+        let extra = series.extra_mut();
+        let late = extra.late.range();
+        let oldest = late.map_or(min_ms, |(min, _)| min.min(min_ms));
+        extra.deleted.retain(|(_, to)| *to >= oldest);
     }
 }
