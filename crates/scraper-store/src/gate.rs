@@ -1,5 +1,8 @@
-//! What is answered before the store is open: that it is not ready yet, and how far it has come.
+//! What is answered before the store is ready: that it is not, and how far it has come. Samples are
+//! taken as soon as the store is open, while its log is still being read; what asks for samples is
+//! refused until all of them are there.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -40,8 +43,31 @@ impl Gate {
     }
 }
 
+/// What does not look at samples, below `/api/v1/`.
+const EARLY: [&str; 11] = [
+    "write",
+    "otlp/v1/metrics",
+    "format_query",
+    "parse_query",
+    "scrape_pools",
+    "status/buildinfo",
+    "status/config",
+    "status/flags",
+    "status/runtimeinfo",
+    "status/walreplay",
+    "targets",
+];
+
+fn is_early(path: &str) -> bool {
+    match path.split_once("/api/v1/") {
+        Some((_, rest)) => EARLY.contains(&rest),
+        None => !path.ends_with("/federate"),
+    }
+}
+
 async fn pass(State(gate): State<Gate>, request: Request) -> Response {
-    if let Some(router) = gate.inner.get() {
+    let complete = gate.progress.done.load(Ordering::Acquire) || is_early(request.uri().path());
+    if let Some(router) = gate.inner.get().filter(|_| complete) {
         return match router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},

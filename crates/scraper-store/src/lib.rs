@@ -140,9 +140,25 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         "Scrapes, stores and queries metrics. Point Grafana's Prometheus data source here.",
         LINKS,
     );
+    // From here on samples are taken; queries are let through when the log has been read.
     gate.open(landing.merge(api::router(Arc::clone(&api))));
-    boot.ready();
-    boot.shutdown.requested().await;
+    let replayed = tokio::task::spawn_blocking({
+        let db = Arc::clone(&db);
+        move || db.replayed()
+    });
+    tokio::select! {
+        replayed = replayed => {
+            let replayed =
+                replayed.map_err(|_| Error::new("opening the store panicked; see the log"))?;
+            if let Err(error) = replayed {
+                stop(&scrapes, db).await?;
+                return Err(Error::new(format!("opening storage failed: {error}")));
+            }
+            boot.ready();
+            boot.shutdown.requested().await;
+        }
+        () = boot.shutdown.requested() => {}
+    }
     stop(&scrapes, db).await
 }
 
@@ -188,8 +204,7 @@ async fn open_store(
     if feature(args, "exemplar-storage") {
         options.max_exemplars = 100_000;
     }
-    let opened =
-        tokio::task::spawn_blocking(move || Db::open_with_progress(options, &progress)).await;
+    let opened = tokio::task::spawn_blocking(move || Db::open_early(options, progress)).await;
     let db = opened.map_err(|_| Error::new("opening the store panicked; see the log"))?;
     Ok(Arc::new(db.map_err(|e| {
         Error::new(format!("opening storage failed: {e}"))

@@ -16,6 +16,9 @@ pub enum StorageError {
     /// Reading failed below us.
     #[error("{0}")]
     Io(String),
+    /// What was asked for is not there yet; says what is missing.
+    #[error("not ready: {0}")]
+    NotReady(String),
     /// Anything else that a source reports.
     #[error("{0}")]
     Other(String),

@@ -115,10 +115,15 @@ impl<'a> Reader<'a> {
     /// An unsigned LEB128 integer of at most 64 bits.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64> {
-        match self.data.get(self.pos) {
-            Some(&byte) if byte < 0x80 => {
+        // One and two bytes are by far the most frequent.
+        match self.data.get(self.pos..) {
+            Some(&[byte, ..]) if byte < 0x80 => {
                 self.pos += 1;
                 Ok(u64::from(byte))
+            }
+            Some(&[low, high, ..]) if high < 0x80 => {
+                self.pos += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
             _ => self.long_uvarint(),
         }

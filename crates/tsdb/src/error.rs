@@ -18,6 +18,9 @@ pub enum Error {
     /// The database is closed.
     #[error("the database is closed")]
     Closed,
+    /// The write-ahead log is still being read: what was asked for needs all of it.
+    #[error("not ready: {0}")]
+    Replaying(String),
     #[error("{0}")]
     Query(#[from] storage::StorageError),
     #[error("{0}")]

@@ -40,6 +40,10 @@ enum Step {
     Clean,
     Restart,
     Kill,
+    /// Killed, and appended to while the log is being read; killed once more meanwhile, if set.
+    Early {
+        again: bool,
+    },
     Check {
         back: i64,
         len: i64,
@@ -58,6 +62,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Clean),
         1 => Just(Step::Restart),
         2 => Just(Step::Kill),
+        1 => any::<bool>().prop_map(|again| Step::Early { again }),
         2 => (0..5000i64, 0..3000i64).prop_map(|(back, len)| Step::Check { back, len }),
     ];
     proptest::collection::vec(step, 1..40)
@@ -142,6 +147,21 @@ impl World {
         drop(db);
         self.references = vec![0; SERIES];
         self.db = Some(Db::open(options(self.dir.path(), self.late, &self.clock)).unwrap());
+    }
+
+    /// A start during which samples come that are newer than all others.
+    fn reopen_early(&mut self, again: bool) {
+        for _ in 0..=u8::from(again) {
+            self.db = None;
+            let options = options(self.dir.path(), self.late, &self.clock);
+            self.db = Some(Db::open_early(options, Arc::default()).unwrap());
+            self.references = vec![0; SERIES];
+            for _ in 0..3 {
+                self.now += 7;
+                self.append(0b11_1111, 0);
+            }
+        }
+        self.db().replayed().unwrap();
     }
 
     fn append(&mut self, mask: u8, late: i64) {
@@ -283,6 +303,7 @@ impl World {
             Step::Clean => self.db().clean_tombstones().unwrap(),
             Step::Restart => self.reopen(true),
             Step::Kill => self.reopen(false),
+            Step::Early { again } => self.reopen_early(again),
             Step::Check { back, len } => self.check(self.now - back, self.now - back + len),
         }
         self.check(i64::MIN, i64::MAX);

@@ -245,33 +245,47 @@ pub fn encode_series<'a>(series: impl IntoIterator<Item = (u64, &'a Labels)>, ou
 
 /// Decodes a record of float samples, with start timestamps (type 11) or without (type 2).
 pub fn decode_samples(record: &[u8], out: &mut Vec<RefSample>) -> Result<()> {
+    let before = out.len();
+    out.reserve(record.len() / 10);
+    let result = visit_samples(record, |sample| out.push(sample));
+    if result.is_err() {
+        out.truncate(before);
+    }
+    result
+}
+
+/// Hands the samples of a record of float samples to `take`, in order; where the record does not
+/// decode, those before the fault have been handed out.
+#[inline]
+pub fn visit_samples(record: &[u8], mut take: impl FnMut(RefSample)) -> Result<()> {
     let (kind, mut reader) = open(record, &[RecordType::Samples, RecordType::SamplesV2])?;
     if reader.is_empty() {
         return Ok(());
     }
-    out.reserve(reader.remaining() / 10);
     if kind == RecordType::SamplesV2 {
         let mut times = TimesV2::default();
-        return fill(&mut reader, out, |reader| {
-            let (reference, t_ms, start_ms) = times.next(reader)?;
-            Ok(RefSample {
+        while !reader.is_empty() {
+            let (reference, t_ms, start_ms) = times.next(&mut reader)?;
+            take(RefSample {
                 reference,
                 start_ms,
                 t_ms,
                 value: reader.be_f64()?,
-            })
-        });
+            });
+        }
+        return Ok(());
     }
     let base = Base::read(&mut reader)?;
-    fill(&mut reader, out, |reader| {
-        let (reference, t_ms) = base.next(reader)?;
-        Ok(RefSample {
+    while !reader.is_empty() {
+        let (reference, t_ms) = base.next(&mut reader)?;
+        take(RefSample {
             reference,
             start_ms: 0,
             t_ms,
             value: reader.be_f64()?,
-        })
-    })
+        });
+    }
+    Ok(())
 }
 
 /// Encodes a record of float samples without their start timestamps (type 2).

@@ -23,9 +23,10 @@ impl Store {
     /// # Errors
     /// The first step that failed; the steps after it that do not need it are done.
     pub fn tick(&self, now_ms: i64) -> Result<(), Error> {
-        if self.closing.load(Ordering::Acquire) {
+        if self.closing.load(Ordering::Acquire) || self.head.is_replaying() {
             return Ok(());
         }
+        self.head.forget_unsettled();
         let flushed = self.head.flush(false).map_err(Error::io(&self.options.dir));
         let compacted = self.compact();
         // What is too old goes even if compaction fails: that may be for want of space.
@@ -46,6 +47,7 @@ impl Store {
     /// # Errors
     /// The first step that failed.
     pub fn compact(&self) -> Result<(), Error> {
+        self.check_complete()?;
         let _maintaining = self.maintaining.lock();
         self.metrics.compactions_triggered.inc();
         if self.cut_head()? {
@@ -174,9 +176,7 @@ impl Store {
     /// # Errors
     /// The first log or file that cannot be written.
     pub fn delete(&self, min_ms: i64, max_ms: i64, matchers: &[Matcher]) -> Result<(), Error> {
-        if self.closing() {
-            return Err(Error::Closed);
-        }
+        self.check_complete()?;
         let _maintaining = self.maintaining.lock();
         let blocks = self.blocks.read().clone();
         for block in blocks.iter().filter(|block| block.overlaps(min_ms, max_ms)) {
@@ -190,9 +190,7 @@ impl Store {
     /// # Errors
     /// The first block that cannot be rewritten.
     pub fn clean_tombstones(&self) -> Result<(), Error> {
-        if self.closing() {
-            return Err(Error::Closed);
-        }
+        self.check_complete()?;
         let start = Instant::now();
         let _maintaining = self.maintaining.lock();
         let blocks = self.blocks.read().clone();
@@ -233,9 +231,7 @@ impl Store {
     /// # Errors
     /// A file that cannot be linked or written.
     pub fn snapshot(&self, dir: &Path, with_head: bool) -> Result<(), Error> {
-        if self.closing() {
-            return Err(Error::Closed);
-        }
+        self.check_complete()?;
         if dir == self.options.dir {
             return Err(Error::Invalid(
                 "cannot snapshot into base directory".to_owned(),

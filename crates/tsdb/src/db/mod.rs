@@ -20,7 +20,7 @@ pub use options::{Clock, DEFAULT_BLOCK_DURATION_MS, DEFAULT_RETENTION_MS, Option
 
 use crate::Error;
 pub use crate::head::Progress;
-use crate::head::{Head, HeadAppender};
+use crate::head::{Head, HeadAppender, Start};
 use store::Store;
 
 /// A name and how often it occurs.
@@ -72,6 +72,8 @@ pub struct Db {
     store: Arc<Store>,
     /// The thread that calls [`Db::tick`], and what stops it.
     thread: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+    /// The thread that reads the log, if batches are taken meanwhile.
+    replay: Mutex<Option<JoinHandle<Result<(), Error>>>>,
 }
 
 /// How often the database looks after itself.
@@ -84,19 +86,51 @@ impl Db {
     /// A folder that is locked, or cannot be read or written; damaged logs are repaired and
     /// reported, a damaged block is an error.
     pub fn open(options: Options) -> Result<Db, Error> {
-        Db::open_with_progress(options, &Progress::default())
+        let (store, replay) = Store::open(options, Start::Quiet, Arc::default())?;
+        store.replay(replay)?;
+        Db::new(store)
     }
 
-    /// [`Db::open`] that tells another thread how far it has come.
+    /// [`Db::open`] that returns as soon as samples can be appended: the log is read on a thread of
+    /// its own. Until that is over ([`Db::replayed`]), appended samples are logged and not seen;
+    /// queries for what the log may have, deletions and snapshots fail with an error that says so.
     ///
     /// # Errors
-    /// As [`Db::open`].
-    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Db, Error> {
-        let background = options.background;
-        let store = Arc::new(Store::open(options, progress)?);
+    /// As [`Db::open`], except that damage in the middle of the log shows later.
+    pub fn open_early(options: Options, progress: Arc<Progress>) -> Result<Db, Error> {
+        let (store, replay) = Store::open(options, Start::Early, progress)?;
+        let db = Db::new(store)?;
+        let store = Arc::clone(&db.store);
+        let handle = std::thread::Builder::new()
+            .name("tsdb-replay".to_owned())
+            .spawn(move || store.replay(replay))
+            .map_err(Error::io(&db.store.options.dir))?;
+        *db.replay.lock() = Some(handle);
+        Ok(db)
+    }
+
+    /// Waits until the log has been read.
+    ///
+    /// # Errors
+    /// Why it cannot be read, [`Error::Closed`] where the database was closed before.
+    pub fn replayed(&self) -> Result<(), Error> {
+        let mut replay = self.replay.lock();
+        let result = match replay.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            // A panic there was reported there.
+            Some(Err(_)) => Err(Error::Invalid("reading the log panicked".to_owned())),
+            None => Ok(()),
+        };
+        result.and_then(|()| self.store.check_complete())
+    }
+
+    fn new(store: Store) -> Result<Db, Error> {
+        let background = store.options.background;
+        let store = Arc::new(store);
         let db = Db {
             store: Arc::clone(&store),
             thread: Mutex::new(None),
+            replay: Mutex::new(None),
         };
         if background {
             let (stop, stopped) = bounded(1);
@@ -104,8 +138,9 @@ impl Db {
                 .name("tsdb".to_owned())
                 .spawn(move || {
                     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                        if let Err(error) = store.tick((store.options.clock)()) {
-                            tracing::error!(%error, "compaction failed");
+                        match store.tick((store.options.clock)()) {
+                            Ok(()) | Err(Error::Closed) => {}
+                            Err(error) => tracing::error!(%error, "compaction failed"),
                         }
                     }
                 })
@@ -115,18 +150,27 @@ impl Db {
         Ok(db)
     }
 
-    /// Stops the thread, writes out what is buffered and gives the lock back. Appends and queries
-    /// fail from then on. Closing twice does nothing.
-    ///
-    /// # Errors
-    /// The first thing that could not be written; nothing acknowledged is lost by it.
-    pub fn close(&self) -> Result<(), Error> {
+    /// Ends the threads.
+    fn stop(&self) {
         self.store.begin_close();
         if let Some((stop, handle)) = self.thread.lock().take() {
             drop(stop);
             // A panic there was reported there.
             let _ = handle.join();
         }
+        if let Some(handle) = self.replay.lock().take() {
+            // It ends early; the next start reads the log again.
+            let _ = handle.join();
+        }
+    }
+
+    /// Stops the thread, writes out what is buffered and gives the lock back. Appends and queries
+    /// fail from then on. Closing twice does nothing.
+    ///
+    /// # Errors
+    /// The first thing that could not be written; nothing acknowledged is lost by it.
+    pub fn close(&self) -> Result<(), Error> {
+        self.stop();
         self.store.close()
     }
 
@@ -275,11 +319,7 @@ impl Db {
 impl Drop for Db {
     /// As if the process had died, except that the thread stops: nothing is written out.
     fn drop(&mut self) {
-        self.store.begin_close();
-        if let Some((stop, handle)) = self.thread.lock().take() {
-            drop(stop);
-            let _ = handle.join();
-        }
+        self.stop();
     }
 }
 

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::block::{Block, BlockQuerier, block_folders, remove_leftovers, repair};
 use crate::columns::encode_columns;
 use crate::fs::{FileSystem, dir_size};
-use crate::head::{Head, HeadOptions, Progress};
+use crate::head::{Head, HeadOptions, Progress, Replay, Start};
 
 /// Where meta.json says up to where a block of late and other samples has all that came in order.
 const IN_ORDER_KEY: &str = "firewatch";
@@ -80,14 +80,22 @@ pub struct Store {
     random: AtomicU64,
     /// When the log's size was last looked at.
     pub(super) sized_ms: AtomicI64,
+    /// How far the replay has come.
+    progress: Arc<Progress>,
+    /// Whether there is a log of late samples to be read, which may be of any time.
+    late_to_come: bool,
 }
 
 impl Store {
-    /// Opens a folder.
+    /// Opens a folder so far that batches can be taken; the second answer does the rest.
     ///
     /// # Errors
     /// See [`Db::open`](super::Db::open).
-    pub fn open(options: Options, progress: &Progress) -> Result<Store, Error> {
+    pub fn open(
+        options: Options,
+        start: Start,
+        progress: Arc<Progress>,
+    ) -> Result<(Store, Replay), Error> {
         let dir = options.dir.clone();
         let fs = Arc::clone(&options.fs);
         fs.create_dir_all(&dir).map_err(Error::io(&dir))?;
@@ -136,7 +144,10 @@ impl Store {
             samples_per_chunk: options.samples_per_chunk.clamp(4, 4096),
             max_exemplars: options.max_exemplars,
         };
-        let head = Head::open(head_options, in_order.unwrap_or(i64::MIN), progress)?;
+        let wbl = Head::wbl_dir(&dir);
+        let late = crate::wal::segments(&*fs, &wbl).map_err(Error::io(&wbl))?;
+        let in_order = in_order.unwrap_or(i64::MIN);
+        let (head, replay) = Head::open(head_options, in_order, start, &progress)?;
         let store = Store {
             metrics: DbMetrics::new(&options.registry),
             retention: RwLock::new(options.retention),
@@ -148,16 +159,51 @@ impl Store {
             lock: Mutex::new(lock),
             random: AtomicU64::new(0),
             sized_ms: AtomicI64::new(i64::MIN),
+            progress,
+            late_to_come: late.iter().any(|segment| segment.bytes > 0),
             options,
         };
         store.publish();
-        Ok(store)
+        Ok((store, replay))
+    }
+
+    /// Reads what the start has left.
+    ///
+    /// # Errors
+    /// See [`Db::open`](super::Db::open).
+    pub fn replay(&self, replay: Replay) -> Result<(), Error> {
+        replay.run(&self.head, &self.progress)?;
+        self.publish();
+        Ok(())
+    }
+
+    /// How far the replay has come, while it is not over.
+    pub(super) fn replaying(&self) -> Option<String> {
+        self.head.is_replaying().then(|| {
+            let number = |n: &AtomicU64| n.load(Ordering::Relaxed);
+            format!(
+                "the write-ahead log is still being read, segment {} of {} to {}",
+                number(&self.progress.current),
+                number(&self.progress.min),
+                number(&self.progress.max),
+            )
+        })
+    }
+
+    /// # Errors
+    /// A database that is closed, or whose log is still being read.
+    pub(super) fn check_complete(&self) -> Result<(), Error> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        self.replaying()
+            .map_or(Ok(()), |text| Err(Error::Replaying(text)))
     }
 
     /// A view of a time range over head and blocks.
     ///
     /// # Errors
-    /// A closed database.
+    /// A closed database, and a range whose samples are in the log that is still being read.
     pub fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
         if self.closing.load(Ordering::Acquire) {
             return Err(StorageError::Other("the database is closed".to_owned()));
@@ -172,6 +218,13 @@ impl Store {
                 Box::new(BlockQuerier::new(Arc::clone(block), min_ms, max_ms)) as Box<dyn Querier>
             })
             .collect();
+        if let Some(text) = self.replaying() {
+            if self.late_to_come || max_ms >= self.head.min_valid_ms() {
+                return Err(StorageError::NotReady(text));
+            }
+            drop(blocks);
+            return Ok(merge_queriers(queriers, encode_columns));
+        }
         let (head_min, head_max) = self.head.all_times();
         if queriers.is_empty() || (head_min <= max_ms && head_max >= min_ms) {
             queriers.push(Box::new(self.head.querier(min_ms, max_ms)));

@@ -52,6 +52,8 @@ pub struct HeadAppender {
     id: u64,
     last_t_ms: i64,
     done: bool,
+    /// Begun while the log was being read: what is in order shows only later.
+    early: bool,
 }
 
 /// What applying a batch has counted.
@@ -75,12 +77,21 @@ struct Applied {
 impl Head {
     /// A new batch.
     pub fn appender(self: &Arc<Self>) -> HeadAppender {
-        let mut appenders = self.appenders.lock();
-        let bounds = Bounds {
+        let early = *self.replaying.read();
+        self.batch(early)
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
             head_max_ms: self.times().1,
             min_valid_ms: self.appendable_min_ms(),
             window_ms: self.window_ms.load(Ordering::Acquire),
-        };
+        }
+    }
+
+    fn batch(self: &Arc<Self>, early: bool) -> HeadAppender {
+        let mut appenders = self.appenders.lock();
+        let bounds = self.bounds();
         appenders.0 += 1;
         let id = appenders.0;
         let lowest = match bounds.window_ms {
@@ -97,6 +108,7 @@ impl Head {
             id,
             last_t_ms: 0,
             done: false,
+            early,
         }
     }
 
@@ -216,7 +228,17 @@ impl HeadAppender {
     ) -> Result<u32, AppendError> {
         let bounds = self.bounds;
         let mut late_ms = None;
+        let early = self.early;
         let result = self.with_series(reference, labels, |shard, series, head| {
+            if early {
+                // Nothing can be said yet about what belongs to blocks if late samples are taken.
+                let old = bounds.window_ms == 0 && t_ms < head.min_valid_ms.load(Ordering::Acquire);
+                return if old {
+                    Err(AppendError::OutOfBounds)
+                } else {
+                    Ok(())
+                };
+            }
             match shard.place(series, t_ms, value, bounds, &head.files) {
                 Ok(Place::InOrder) => Ok(()),
                 Ok(Place::Late) => {
@@ -351,6 +373,125 @@ impl HeadAppender {
         }
     }
 
+    /// The log has the labels of the batch's new series.
+    fn mark_logged(&self) {
+        for (id, _) in &self.batch.series {
+            let mut shard = self.head.shards[shard_of(*id)].lock();
+            if let Some(series) = shard.get_mut(*id) {
+                series.logged = true;
+            }
+        }
+    }
+
+    /// Applies what the log has, and logs what of it is late.
+    ///
+    /// # Errors
+    /// A write-behind log that cannot be written.
+    pub(super) fn settle(&mut self) -> Result<(), AppendError> {
+        let mut applied = self.apply();
+        let metrics = &self.head.metrics;
+        metrics.floats_appended.add(applied.floats);
+        metrics.histograms_appended.add(applied.histograms);
+        metrics.late_appended.add(applied.late);
+        metrics.chunks.add(applied.new_chunks as f64);
+        metrics.chunks_created.add(applied.new_chunks);
+        applied.seal_late();
+        if applied.late_markers
+            && let Err(error) = self.head.files.flush()
+        {
+            // A marker promises that the chunk is there. Without it the samples stay in the log.
+            tracing::warn!(%error, "late samples stay in the write-behind log");
+            let is_marker =
+                |bytes: &Vec<u8>| RecordType::of(bytes) == Some(RecordType::MmapMarkers);
+            applied.late_records.retain(|record| !is_marker(record));
+        }
+        // What is late again and again (a retry) is acknowledged only when the log has it.
+        let late = self.bounds.window_ms > 0;
+        let result = match late {
+            true => self.head.log_late(applied.late_records),
+            false => Ok(()),
+        };
+        self.finish(false);
+        result
+    }
+
+    /// A batch of samples that are in the log already.
+    pub(super) fn of_log(head: &Arc<Head>) -> HeadAppender {
+        head.batch(false)
+    }
+
+    fn take(&mut self, reference: u64) -> Option<u32> {
+        let id = self.head.resolve(reference)?;
+        pin(&mut self.head.shards[shard_of(id)].lock(), id);
+        Some(id)
+    }
+
+    /// Takes a sample of the log; says whether there is its series. Likewise below.
+    pub(super) fn take_float(&mut self, sample: RefSample) -> bool {
+        let Some(id) = self.take(sample.reference) else {
+            return false;
+        };
+        let reference = u64::from(id);
+        if model::is_stale(sample.value) {
+            // A histogram series ends with a stale histogram.
+            let shard = self.head.shards[shard_of(id)].lock();
+            let kind = shard.get(id).and_then(|series| shard.stale_as(series));
+            drop(shard);
+            let (start_ms, t_ms, sum) = (sample.start_ms, sample.t_ms, sample.value);
+            match kind {
+                Some(Encoding::Histogram) => {
+                    self.batch.histograms.push(RefHistogram {
+                        reference,
+                        start_ms,
+                        t_ms,
+                        histogram: Histogram {
+                            sum,
+                            ..Histogram::default()
+                        },
+                    });
+                    return true;
+                }
+                Some(Encoding::FloatHistogram) => {
+                    self.batch.float_histograms.push(RefFloatHistogram {
+                        reference,
+                        start_ms,
+                        t_ms,
+                        histogram: FloatHistogram {
+                            sum,
+                            ..FloatHistogram::default()
+                        },
+                    });
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        self.batch.samples.push(RefSample {
+            reference,
+            ..sample
+        });
+        true
+    }
+
+    pub(super) fn take_histogram(&mut self, sample: RefHistogram) -> bool {
+        let id = self.take(sample.reference);
+        self.batch.histograms.extend(id.map(|id| RefHistogram {
+            reference: u64::from(id),
+            ..sample
+        }));
+        id.is_some()
+    }
+
+    pub(super) fn take_float_histogram(&mut self, sample: RefFloatHistogram) -> bool {
+        let id = self.take(sample.reference);
+        let sample = id.map(|id| RefFloatHistogram {
+            reference: u64::from(id),
+            ..sample
+        });
+        self.batch.float_histograms.extend(sample);
+        id.is_some()
+    }
+
     fn apply(&mut self) -> Applied {
         let head = Arc::clone(&self.head);
         let applying = head.isolation.apply();
@@ -369,12 +510,7 @@ impl HeadAppender {
             policy: head.policy(),
             applied: &mut applied,
         };
-        for (id, _) in &self.batch.series {
-            let mut shard = head.shards[shard_of(*id)].lock();
-            if let Some(series) = shard.get_mut(*id) {
-                series.logged = true;
-            }
-        }
+        self.mark_logged();
         let mut samples = &self.batch.samples[..];
         while let Some(first) = samples.first() {
             // As long as the samples stay in the shard, so does its lock.
@@ -642,7 +778,7 @@ impl Appender for HeadAppender {
         t_ms: i64,
         value: f64,
     ) -> Result<SeriesRef, AppendError> {
-        if model::is_stale(value) {
+        if model::is_stale(value) && !self.early {
             // A histogram series ends with a stale histogram.
             let id = Head::known(reference)
                 .filter(|id| self.head.shards[shard_of(*id)].lock().get(*id).is_some())
@@ -787,36 +923,26 @@ impl Appender for HeadAppender {
             self.finish(true);
             return Err(closed());
         }
+        if self.early {
+            let head = Arc::clone(&self.head);
+            let replaying = head.replaying.read();
+            if *replaying {
+                // Its turn comes when what is older has been read.
+                let result = self.log();
+                if result.is_ok() {
+                    self.mark_logged();
+                }
+                self.finish(true);
+                return result;
+            }
+            self.bounds = head.bounds();
+        }
         if let Err(error) = self.log() {
             self.finish(true);
             return Err(error);
         }
         self.add_exemplars();
-        let mut applied = self.apply();
-        let metrics = &self.head.metrics;
-        metrics.floats_appended.add(applied.floats);
-        metrics.histograms_appended.add(applied.histograms);
-        metrics.late_appended.add(applied.late);
-        metrics.chunks.add(applied.new_chunks as f64);
-        metrics.chunks_created.add(applied.new_chunks);
-        applied.seal_late();
-        if applied.late_markers
-            && let Err(error) = self.head.files.flush()
-        {
-            // A marker promises that the chunk is there. Without it the samples stay in the log.
-            tracing::warn!(%error, "late samples stay in the write-behind log");
-            let is_marker =
-                |bytes: &Vec<u8>| RecordType::of(bytes) == Some(RecordType::MmapMarkers);
-            applied.late_records.retain(|record| !is_marker(record));
-        }
-        // What is late again and again (a retry) is acknowledged only when the log has it.
-        let late = self.bounds.window_ms > 0;
-        let result = match late {
-            true => self.head.log_late(applied.late_records),
-            false => Ok(()),
-        };
-        self.finish(false);
-        result
+        self.settle()
     }
 
     fn rollback(mut self: Box<Self>) {

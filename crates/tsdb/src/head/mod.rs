@@ -43,7 +43,7 @@ use series::{SHARDS, Shard, shard_of};
 
 pub use append::HeadAppender;
 pub use read::{HeadQuerier, RangeSeries};
-pub use replay::Progress;
+pub use replay::{Progress, Replay, Start};
 
 /// Ids beyond this are not given: postings are 32 bits wide.
 const MAX_ID: u64 = u32::MAX as u64 - 1;
@@ -113,6 +113,10 @@ pub struct Head {
     batches: Mutex<Vec<append::Batch>>,
     metrics: HeadMetrics,
     closed: AtomicBool,
+    /// Whether the log is still being read. Held shared by batches that are logged meanwhile.
+    replaying: RwLock<bool>,
+    /// Whether the note of unsettled segments is still to be removed.
+    unsettled: AtomicBool,
 }
 
 fn shards<T: Default>() -> Box<[Mutex<T>]> {
@@ -287,6 +291,11 @@ impl Head {
         let half = self.options.block_ms / 2;
         max.saturating_sub(half)
             .max(self.min_valid_ms.load(Ordering::Acquire))
+    }
+
+    /// Samples before this belong to blocks, except late ones.
+    pub fn min_valid_ms(&self) -> i64 {
+        self.min_valid_ms.load(Ordering::Acquire)
     }
 
     /// The log's current segment and the position in it.

@@ -46,7 +46,9 @@ pub fn read_segment(
     }
 }
 
-/// Cuts a damaged log: the segment at what is good, and every segment behind it goes.
+/// Cuts a damaged log: the segment at what is good, and every segment behind it goes. Segments from
+/// `keep` on stay, as they are being written; those between are emptied then, because Prometheus
+/// wants their numbers without a gap.
 ///
 /// # Errors
 /// A file that cannot be cut or removed.
@@ -55,15 +57,19 @@ pub fn repair(
     dir: &Path,
     segment: &Segment,
     damage: &Damage,
+    keep: Option<u64>,
 ) -> io::Result<()> {
     // Last first: an interrupted repair must not leave a gap behind the damage.
     for later in segments(fs, dir)?.iter().rev() {
-        if later.number > segment.number {
+        if later.number > segment.number && keep.is_none_or(|keep| later.number < keep) {
             tracing::warn!(
                 segment = later.number,
                 "deleting all segments newer than corrupted segment"
             );
-            fs.remove_file(&later.path)?;
+            match keep {
+                None => fs.remove_file(&later.path)?,
+                Some(_) => fs.open(&later.path)?.set_len(0)?,
+            }
         }
     }
     tracing::warn!(

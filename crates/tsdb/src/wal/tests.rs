@@ -101,7 +101,7 @@ fn damage_is_cut_and_later_segments_go() {
     let (before, damage) = read_all(dir.path());
     let (number, damage) = damage.unwrap();
     assert_eq!(number, victim.number);
-    repair(&RealFs, dir.path(), victim, &damage).unwrap();
+    repair(&RealFs, dir.path(), victim, &damage, None).unwrap();
     let (after, none) = read_all(dir.path());
     assert_eq!(none, None);
     assert!(before == after);
