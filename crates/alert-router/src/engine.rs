@@ -1,8 +1,8 @@
 //! The shell around [`Router`]: it keeps the time, writes the log, and sends what is due.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::cluster::{self, Cluster};
 use crate::config::Config;
 use crate::group::{self, Flush};
 use crate::metrics::Metrics;
@@ -37,6 +38,8 @@ struct Shared {
     /// The log is written anew once it is longer than this.
     rotate_at: AtomicU64,
     live: ArcSwap<Live>,
+    /// The other routers, if there may be any.
+    cluster: OnceLock<Cluster>,
     /// The earliest timer may have changed.
     wake: Notify,
     stop: CancellationToken,
@@ -103,6 +106,7 @@ impl Engine {
             wake: Notify::new(),
             stop: CancellationToken::new(),
             live: ArcSwap::from_pointee(live),
+            cluster: OnceLock::new(),
         }));
         engine.count_live();
         engine
@@ -123,6 +127,17 @@ impl Engine {
         &self.0.metrics
     }
 
+    /// Becomes a member of a cluster, once, before [`Engine::run`].
+    pub fn set_cluster(&self, cluster: Cluster) {
+        // There is one caller, the start.
+        let _ = self.0.cluster.set(cluster);
+    }
+
+    /// The other routers, if there may be any.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.0.cluster.get()
+    }
+
     /// Looks at the state, or changes it in ways that need no record.
     pub fn with<T>(&self, f: impl FnOnce(&mut Router) -> T) -> T {
         f(&mut self.0.router.lock())
@@ -141,13 +156,12 @@ impl Engine {
         let commit = if records.is_empty() {
             None
         } else {
-            let mut framed = Vec::with_capacity(records.len() * 64);
-            for record in &records {
-                wal::frame(record, &mut framed);
-            }
-            Some(self.0.writer.append(&framed))
+            Some(self.0.writer.append(&framed(&records)))
         };
         drop(router);
+        if let Some(cluster) = self.cluster() {
+            records.iter().for_each(|record| cluster.publish(record));
+        }
         self.0.wake.notify_one();
         (result, Commit(commit))
     }
@@ -183,10 +197,7 @@ impl Engine {
     async fn rotate(&self) {
         let done = {
             let router = self.0.router.lock();
-            let mut framed = Vec::new();
-            for record in router.snapshot(self.now()) {
-                wal::frame(&record, &mut framed);
-            }
+            let framed = framed(&router.snapshot(self.now()));
             let size = framed.len() as u64;
             self.0
                 .rotate_at
@@ -320,9 +331,8 @@ impl Engine {
                     self.rotate().await;
                 }
                 _ = alive.tick() => {
-                    let mut framed = Vec::new();
-                    wal::frame(&Record::Alive(self.now()), &mut framed);
-                    if let Err(error) = self.0.writer.append_lazily(&framed) {
+                    let alive = framed(&[Record::Alive(self.now())]);
+                    if let Err(error) = self.0.writer.append_lazily(&alive) {
                         self.log_failed(&error);
                     }
                 }
@@ -333,14 +343,23 @@ impl Engine {
 
     /// Sends one group through the pipeline.
     async fn flush(&self, live: &Arc<Live>, flush: Flush) {
-        let deadline = Instant::now() + group::flush_timeout(flush.options.group_interval);
+        let patience = self.cluster().map(Cluster::wait).unwrap_or_default();
+        let deadline =
+            Instant::now() + group::flush_timeout(flush.options.group_interval) + patience;
+        if !self.settled(live, deadline).await {
+            self.with(|router| router.finished(&flush, false, self.now()));
+            self.0.wake.notify_one();
+            return;
+        }
         let now = self.now();
         let passed = self.with(|router| router.pass(&flush, now));
         for (reason, count) in &passed.suppressed {
             self.0.metrics.suppressed.with(&[reason]).add(*count as u64);
         }
         let mut sent = true;
-        if !passed.alerts.is_empty() {
+        if !passed.alerts.is_empty() && !self.others_had_time(live, deadline).await {
+            sent = false;
+        } else if !passed.alerts.is_empty() {
             let integrations = live.receivers.get(&flush.options.receiver);
             let sending = integrations.into_iter().flatten().map(|integration| {
                 let flush = Flush {
@@ -354,6 +373,32 @@ impl Engine {
         let now = self.now();
         self.with(|router| router.finished(&flush, sent, now));
         self.0.wake.notify_one();
+    }
+
+    /// Waits until the other routers have been found, or it is clear that there are none; says
+    /// whether that was in time.
+    async fn settled(&self, live: &Live, deadline: Instant) -> bool {
+        let Some(cluster) = self.cluster().filter(|cluster| !cluster.is_ready()) else {
+            return true;
+        };
+        tokio::select! {
+            () = cluster.ready() => true,
+            () = live.cancel.cancelled() => false,
+            () = tokio::time::sleep_until(deadline) => false,
+        }
+    }
+
+    /// Leaves the routers before this one time to send the group; says whether it may go on.
+    async fn others_had_time(&self, live: &Live, deadline: Instant) -> bool {
+        let wait = self.cluster().map(Cluster::wait).unwrap_or_default();
+        if wait.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            () = live.cancel.cancelled() => false,
+            () = tokio::time::sleep_until(deadline) => false,
+        }
     }
 
     /// Notifies through one integration, unless the log says that there is nothing to say.
@@ -534,6 +579,37 @@ impl Engine {
             }
         }
     }
+}
+
+impl cluster::State for Engine {
+    /// What is news is kept, but nobody waits for the disk: whoever made the change has it on disk.
+    fn merge(&self, records: Vec<Record>) -> usize {
+        let now = self.now();
+        let mut log = Vec::new();
+        let mut router = self.0.router.lock();
+        router.merge(records, now, &mut log);
+        if log.is_empty() {
+            return 0;
+        }
+        let written = self.0.writer.append_lazily(&framed(&log));
+        drop(router);
+        if let Err(error) = written {
+            self.log_failed(&error);
+        }
+        log.len()
+    }
+
+    fn all(&self) -> Vec<u8> {
+        self.with(|router| framed(&router.shared().collect::<Vec<Record>>()))
+    }
+}
+
+fn framed(records: &[Record]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(records.len() * 64);
+    for record in records {
+        wal::frame(record, &mut framed);
+    }
+    framed
 }
 
 /// A change on its way to the disk; see [`Engine::durable`].

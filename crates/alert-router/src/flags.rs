@@ -97,19 +97,14 @@ const FLAGS: &[Flag] = &[
     Flag::string(
         "cluster.listen-address",
         "0.0.0.0:9094",
-        "Listen address for cluster. Clustering is not available in this version: nothing listens there.",
+        "Listen address for cluster. Set to empty string to disable HA mode.",
     ),
     Flag::string(
         "cluster.advertise-address",
         "",
         "Explicit address to advertise in cluster.",
     ),
-    Flag::string(
-        "cluster.peer",
-        "",
-        "Initial peers (may be repeated). Refused in this version.",
-    )
-    .repeatable(),
+    Flag::string("cluster.peer", "", "Initial peers (may be repeated).").repeatable(),
     Flag::string(
         "cluster.peer-name",
         "",

@@ -5,11 +5,13 @@
 //! Pure, without files, sockets or a clock (`now` is an argument): [`matcher`], [`config`],
 //! [`route`], [`time_interval`], [`inhibit`], [`silence`], [`nflog`], [`group`].
 //! Shell: [`start`] puts it together: [`store`] keeps the state on disk, [`engine`] keeps the time,
-//! [`notify`] sends, [`api`] and [`grpc`] listen.
+//! [`notify`] sends, [`api`] and [`grpc`] listen,
+//! [`cluster`] makes several routers one.
 
 pub mod alert;
 pub mod api;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod engine;
 pub mod flags;

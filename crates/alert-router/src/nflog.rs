@@ -110,6 +110,12 @@ impl Log {
         self.entries.is_empty()
     }
 
+    /// Whether an entry of another router says more than is known here.
+    pub fn is_news(&self, key: &Key, entry: &Entry, now: Timestamp) -> bool {
+        let known = self.entries.get(key);
+        entry.expires_at >= now && known.is_none_or(|known| known.timestamp < entry.timestamp)
+    }
+
     /// Puts an entry in, unless a later one is there.
     pub fn set(&mut self, key: Key, entry: Entry) {
         match self.entries.get(&key) {

@@ -326,6 +326,30 @@ impl Router {
         self.nflog.set(key, entry);
     }
 
+    /// Takes over what other routers know of silences and notifications, where it is newer.
+    pub fn merge(&mut self, records: Vec<Record>, now: Timestamp, log: &mut Vec<Record>) {
+        for record in records {
+            let news = match &record {
+                Record::Silence(silence) => {
+                    self.silences.is_news(silence, self.settings.retention, now)
+                }
+                Record::Notified(key, entry) => self.nflog.is_news(key, entry, now),
+                _ => false,
+            };
+            if news {
+                log.push(record.clone());
+                self.replay(record);
+            }
+        }
+    }
+
+    /// What other routers are to know: all silences and the notification log.
+    pub fn shared(&self) -> impl Iterator<Item = Record> + '_ {
+        let silences = self.silences.iter().cloned().map(Record::Silence);
+        let entries = self.nflog.iter();
+        silences.chain(entries.map(|(key, entry)| Record::Notified(key.clone(), entry.clone())))
+    }
+
     /// Creates or changes a silence; answers its id.
     ///
     /// # Errors
@@ -486,11 +510,8 @@ impl Router {
     /// The whole state as records.
     pub fn snapshot(&self, now: Timestamp) -> Vec<Record> {
         let alerts = self.alerts().map(|alert| Record::Alert(Arc::clone(alert)));
-        let silences = self.silences.iter().cloned().map(Record::Silence);
-        let entries = self.nflog.iter();
-        let entries = entries.map(|(key, entry)| Record::Notified(key.clone(), entry.clone()));
         let alive = std::iter::once(Record::Alive(now));
-        alerts.chain(silences).chain(entries).chain(alive).collect()
+        alerts.chain(self.shared()).chain(alive).collect()
     }
 }
 

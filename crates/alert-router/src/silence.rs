@@ -224,6 +224,13 @@ impl Silences {
         Ok(ended(silence, now))
     }
 
+    /// Whether a silence of another router says more than is known here.
+    pub fn is_news(&self, silence: &Silence, retention: Duration, now: Timestamp) -> bool {
+        let known = self.by_id.get(&silence.id);
+        moment::after(silence.ends_at, retention) >= now
+            && known.is_none_or(|known| known.updated_at < silence.updated_at)
+    }
+
     /// Puts a silence in, replacing what has its id unless that is newer.
     pub fn apply(&mut self, silence: Silence) {
         let known = self.by_id.get(&silence.id);

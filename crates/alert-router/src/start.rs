@@ -1,6 +1,7 @@
 //! From the command line to a running service.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use exposition::{Family, Metric, Value};
@@ -11,6 +12,8 @@ use telemetry::Registry;
 
 use crate::api::Api;
 use crate::clock::Clock;
+use crate::cluster::tls::Tls;
+use crate::cluster::{self, Cluster};
 use crate::engine::{Engine, Intervals, Live};
 use crate::flags::FEATURES;
 use crate::matcher::Mode;
@@ -30,7 +33,7 @@ use crate::{grpc, live};
 pub async fn run(boot: Boot) -> Result<(), Error> {
     let args = boot.args.clone();
     let features = Features::parse(args.str("enable-feature"))?;
-    refuse_clustering(&args)?;
+    let clustered = cluster_options(&args)?;
     let hostname = hostname();
     let external_url = external_url(&args, &hostname)?;
     let config_file = PathBuf::from(args.str("config.file"));
@@ -54,6 +57,16 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     )?;
     let metrics = Metrics::new(&boot.metrics, features.receiver_names);
     let engine = Engine::new(router, writer, first, Clock::System, metrics);
+    let joining = match clustered {
+        None => None,
+        Some(options) => {
+            let metrics = cluster::metrics::Metrics::new(&boot.metrics);
+            let started = Cluster::start(options, Arc::new(engine.clone()), metrics).await;
+            let (cluster, running) = started.map_err(Error::new)?;
+            engine.set_cluster(cluster.clone());
+            Some((cluster, running))
+        }
+    };
     register(&boot.metrics, &engine);
     boot.config_loaded(true);
 
@@ -104,9 +117,15 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         let engine = engine.clone();
         async move { engine.run(intervals).await }
     });
+    if let Some((cluster, running)) = joining {
+        tokio::spawn(async move { cluster.run(running).await });
+    }
     boot.ready();
     boot.shutdown.requested().await;
     engine.stop().await;
+    if let Some(cluster) = engine.cluster() {
+        cluster.leave().await;
+    }
     running.await.map_err(|e| Error::new(e.to_string()))
 }
 
@@ -160,18 +179,42 @@ impl Features {
     }
 }
 
-/// One router is all there is, for now.
-fn refuse_clustering(args: &Args) -> Result<(), Error> {
-    let peers = args
-        .list("cluster.peer")
-        .iter()
-        .any(|peer| !peer.is_empty());
-    if peers || !args.str("cluster.tls-config").is_empty() {
-        return Err(Error::new(
-            "clustering is not available in this version: run without --cluster.peer and --cluster.tls-config",
-        ));
+/// The flags of the cluster; `None` if there is to be none (an empty `--cluster.listen-address`).
+fn cluster_options(args: &Args) -> Result<Option<cluster::Options>, Error> {
+    let text = |name: &str| args.str(&format!("cluster.{name}")).to_owned();
+    let duration = |name: &str| args.duration(&format!("cluster.{name}"));
+    let listen = text("listen-address");
+    if listen.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let tls = match text("tls-config").as_str() {
+        "" => None,
+        path => Some(Tls::load(Path::new(path)).map_err(|e| {
+            Error::new(format!(
+                "unable to initialize TLS transport configuration for gossip mesh: {e}"
+            ))
+        })?),
+    };
+    let peers = args.list("cluster.peer").iter();
+    Ok(Some(cluster::Options {
+        listen,
+        advertise: text("advertise-address"),
+        peers: peers.filter(|peer| !peer.is_empty()).cloned().collect(),
+        name: text("peer-name"),
+        label: text("label"),
+        allow_public: args.bool("cluster.allow-insecure-public-advertise-address-discovery"),
+        peer_timeout: duration("peer-timeout"),
+        resolve_timeout: duration("peers-resolve-timeout"),
+        gossip_interval: duration("gossip-interval"),
+        push_pull_interval: duration("pushpull-interval"),
+        tcp_timeout: duration("tcp-timeout"),
+        probe_timeout: duration("probe-timeout"),
+        probe_interval: duration("probe-interval"),
+        settle_timeout: duration("settle-timeout"),
+        reconnect_interval: duration("reconnect-interval"),
+        reconnect_timeout: duration("reconnect-timeout"),
+        tls,
+    }))
 }
 
 fn settings(args: &Args, mode: Mode) -> Settings {
@@ -333,8 +376,30 @@ fn register(registry: &Registry, engine: &Engine) {
     gauge(
         "alertmanager_cluster_enabled",
         "Indicates whether the clustering is enabled or not.",
-        |_| 0.0,
+        |engine| f64::from(u8::from(engine.cluster().is_some())),
     );
+    if engine.cluster().is_some() {
+        gauge(
+            "alertmanager_cluster_members",
+            "Number indicating current number of members in cluster.",
+            |engine| engine.cluster().map_or(0, |c| c.members().len()) as f64,
+        );
+        gauge(
+            "alertmanager_cluster_failed_peers",
+            "Number indicating the current number of failed peers in the cluster.",
+            |engine| engine.cluster().map_or(0, Cluster::failed) as f64,
+        );
+        gauge(
+            "alertmanager_cluster_health_score",
+            "Health score of the cluster. Lower values are better and zero means 'totally healthy'.",
+            |engine| engine.cluster().map_or(0, Cluster::failed) as f64,
+        );
+        gauge(
+            "alertmanager_peer_position",
+            "Position the Alertmanager instance believes it's in. The position determines a peer's behavior in the cluster.",
+            |engine| engine.cluster().map_or(0, Cluster::position) as f64,
+        );
+    }
     let engine = engine.clone();
     registry.collector(move || {
         let now = engine.now();

@@ -59,3 +59,4 @@ pub use landing::landing_page;
 pub use logging::{LogFormat, LogLevel, init as init_logging};
 pub use program::{FlagStyle, Program, main};
 pub use shutdown::Shutdown;
+pub use web_config::TlsServerConfig;

@@ -15,7 +15,7 @@ pub async fn status(State(api): State<Api>) -> Response {
     use service::version::{BRANCH, BUILD_DATE, BUILD_USER, REVISION, VERSION};
     let live = api.engine.live();
     answer::json(&json!({
-        "cluster": {"peers": [], "status": "disabled"},
+        "cluster": cluster(&api),
         "config": {"original": live.config.to_yaml()},
         "uptime": answer::time(api.started),
         "versionInfo": {
@@ -27,6 +27,24 @@ pub async fn status(State(api): State<Api>) -> Response {
             "version": VERSION,
         },
     }))
+}
+
+/// Who belongs together.
+fn cluster(api: &Api) -> serde_json::Value {
+    let Some(cluster) = api.engine.cluster() else {
+        return json!({"peers": [], "status": "disabled"});
+    };
+    let peers: Vec<serde_json::Value> = cluster
+        .members()
+        .into_iter()
+        .map(|id| json!({"address": id.address.to_string(), "name": id.name}))
+        .collect();
+    let status = if cluster.is_ready() {
+        "ready"
+    } else {
+        "settling"
+    };
+    json!({"name": cluster.name(), "peers": peers, "status": status})
 }
 
 #[derive(Serialize)]

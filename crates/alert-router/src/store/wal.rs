@@ -118,7 +118,7 @@ impl Wal {
         if !content.starts_with(MAGIC) {
             return Err(Error::Foreign(path));
         }
-        let (payloads, end) = whole_records(&content);
+        let (payloads, end) = whole_records(&content, MAGIC.len());
         let mut replay = Replay {
             records: Vec::with_capacity(payloads.len()),
             torn_bytes: (content.len() - end) as u64,
@@ -263,10 +263,18 @@ pub fn frame(record: &Record, out: &mut Vec<u8>) {
     out[start + 4..start + HEADER].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// The payloads of the whole records, and where the last of them ends.
-fn whole_records(content: &[u8]) -> (Vec<&[u8]>, usize) {
+/// The records of a run that [`frame`] has written, up to the first one that is broken; records
+/// that this version cannot read are left out.
+pub fn unframe(framed: &[u8]) -> Vec<Record> {
+    let (payloads, _) = whole_records(framed, 0);
+    let records = payloads.into_iter().map(Record::decode);
+    records.flatten().collect()
+}
+
+/// The payloads of the whole records behind `start`, and where the last of them ends.
+fn whole_records(content: &[u8], start: usize) -> (Vec<&[u8]>, usize) {
     let mut payloads = Vec::new();
-    let mut end = MAGIC.len();
+    let mut end = start;
     while let Some((header, rest)) = content[end..].split_at_checked(HEADER) {
         let word =
             |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -19,23 +20,70 @@ pub(super) struct WebConfig {
     basic_auth_users: BTreeMap<String, Secret>,
 }
 
-#[derive(Debug, Deserialize)]
+/// `tls_server_config`: the listening side of TLS, as exporter-toolkit writes it.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename = "web.TLSConfig", default)]
-pub(super) struct TlsServerConfig {
+pub struct TlsServerConfig {
+    /// The certificate chain, PEM.
     pub cert: String,
+    /// Its key, PEM.
     pub key: Secret,
+    /// Who signs the certificates of clients, PEM.
     pub client_ca: String,
+    /// A file with the certificate chain.
     pub cert_file: PathBuf,
+    /// A file with the key.
     pub key_file: PathBuf,
+    /// Go's name of what is asked of clients.
     pub client_auth_type: String,
+    /// A file with who signs the certificates of clients.
     pub client_ca_file: PathBuf,
+    /// Go's names of TLS 1.2 suites; empty: all that are spoken.
     pub cipher_suites: Vec<String>,
+    /// Go's names of curves; empty: all that are spoken.
     pub curve_preferences: Vec<String>,
+    /// `TLS12` or `TLS13`; older ones are not spoken.
     pub min_version: String,
+    /// The same.
     pub max_version: String,
     /// Accepted for the files that have it; Go has ignored it since 1.18, rustls prefers its own order.
     pub prefer_server_cipher_suites: bool,
+    /// Names of which a client's certificate must have one.
     pub client_allowed_sans: Option<Vec<String>>,
+}
+
+impl TlsServerConfig {
+    /// Makes relative paths relative to `directory`.
+    pub fn set_directory(&mut self, directory: &Path) {
+        for path in [
+            &mut self.cert_file,
+            &mut self.key_file,
+            &mut self.client_ca_file,
+        ] {
+            if !path.as_os_str().is_empty() && path.is_relative() {
+                *path = directory.join(&*path);
+            }
+        }
+    }
+
+    /// The same for rustls, for listeners that are not HTTP. Reads the files now.
+    ///
+    /// # Errors
+    /// Upstream's message: what is missing, unreadable or not spoken.
+    pub fn for_rustls(&self) -> Result<Arc<rustls::ServerConfig>, String> {
+        super::tls::server_config(self, false)
+    }
+
+    /// Whether a client's certificate has one of the `client_allowed_sans`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check_client_name(
+        &self,
+        certificates: &[rustls_pki_types::CertificateDer<'_>],
+    ) -> Result<(), String> {
+        super::tls::check_sans(certificates, self.client_allowed_sans.as_deref())
+    }
 }
 
 impl Default for TlsServerConfig {
@@ -97,16 +145,7 @@ impl WebConfig {
     pub fn parse(text: &str, directory: &Path) -> Result<WebConfig, String> {
         let mut config: WebConfig =
             yaml_config::from_str(text).map_err(|error| error.to_string())?;
-        let tls = &mut config.tls_server_config;
-        for path in [
-            &mut tls.cert_file,
-            &mut tls.key_file,
-            &mut tls.client_ca_file,
-        ] {
-            if !path.as_os_str().is_empty() && path.is_relative() {
-                *path = directory.join(&*path);
-            }
-        }
+        config.tls_server_config.set_directory(directory);
         let limit = &mut config.rate_limit;
         if !limit.interval.is_empty() {
             limit.parsed = crate::flags::parse_go_duration(&limit.interval)

@@ -6,6 +6,8 @@ mod auth;
 mod file;
 mod tls;
 
+pub use file::TlsServerConfig;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -65,10 +67,7 @@ impl Snapshot {
 
     /// Whether a client's certificate has one of the `client_allowed_sans`.
     pub fn check_client_name(&self, certificates: &[CertificateDer<'_>]) -> Result<(), String> {
-        match &self.allowed_sans {
-            None => Ok(()),
-            Some(allowed) => tls::check_sans(certificates, allowed),
-        }
+        tls::check_sans(certificates, self.allowed_sans.as_deref())
     }
 
     /// Lets a request pass (`None`) or answers it: too many requests, wrong password.
