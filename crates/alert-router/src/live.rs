@@ -76,7 +76,10 @@ pub fn load(file: &Path, mode: Mode, external_url: &str, hostname: &str) -> Resu
 }
 
 /// The built-in templates and those of the files that the patterns name.
-fn templates(patterns: &[PathBuf]) -> Result<Templates, Error> {
+///
+/// # Errors
+/// Files that cannot be read or are no templates.
+pub fn templates(patterns: &[PathBuf]) -> Result<Templates, Error> {
     let built_in = PathBuf::from("default.tmpl");
     let mut templates = Templates::new().map_err(|e| Error::Template(built_in, e.to_string()))?;
     for pattern in patterns {
@@ -163,12 +166,11 @@ fn glob_part(text: &str) -> Result<golang::regexp::Regexp, String> {
     golang::regexp::Regexp::new(&pattern).map_err(|_| "syntax error in pattern".to_owned())
 }
 
-fn integrations(
-    receiver: &ReceiverSection,
-    render: &Arc<dyn Render>,
-    hostname: &str,
-) -> Result<Vec<Integration>, Error> {
-    let mut integrations = Vec::new();
+/// Refuses the kinds of integrations that cannot send in this version.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub fn check_can_send(receiver: &ReceiverSection) -> Result<(), Error> {
     macro_rules! refuse {
         ($($field:ident $kind:literal;)*) => {
             $(if let Some(config) = receiver.$field.first() {
@@ -190,6 +192,16 @@ fn integrations(
         webex_configs "webex";
         wechat_configs "wechat";
     }
+    Ok(())
+}
+
+fn integrations(
+    receiver: &ReceiverSection,
+    render: &Arc<dyn Render>,
+    hostname: &str,
+) -> Result<Vec<Integration>, Error> {
+    check_can_send(receiver)?;
+    let mut integrations = Vec::new();
     macro_rules! make {
         ($($field:ident $kind:literal $new:expr;)*) => {
             $(for (index, config) in receiver.$field.iter().enumerate() {

@@ -125,6 +125,17 @@ impl Tree {
             .map(|(i, route)| (RouteIndex(i), route))
     }
 
+    /// The root.
+    pub fn root(&self) -> RouteIndex {
+        RouteIndex(0)
+    }
+
+    /// The routes right below one, in order.
+    pub fn children(&self, index: RouteIndex) -> impl Iterator<Item = RouteIndex> + '_ {
+        let children = self.routes[index.0].children.iter();
+        children.map(|&child| RouteIndex(child))
+    }
+
     /// The routes that an alert with these labels ends at, in order; at least the root.
     pub fn matching(&self, labels: &Labels) -> Vec<RouteIndex> {
         let mut found = Vec::new();

@@ -27,12 +27,16 @@ pub const BUILD_USER: &str = or_unknown(option_env!("FIREWATCH_BUILD_USER"));
 
 /// What `--version` prints.
 pub fn print(program: &Program) -> String {
+    print_name(program.name)
+}
+
+/// What `--version` of a program of this name prints.
+pub fn print_name(name: &str) -> String {
     format!(
-        "{}, version {VERSION} (branch: {BRANCH}, revision: {REVISION})\n  \
+        "{name}, version {VERSION} (branch: {BRANCH}, revision: {REVISION})\n  \
          build user:       {BUILD_USER}\n  \
          build date:       {BUILD_DATE}\n  \
          platform:         {}/{}",
-        program.name,
         std::env::consts::OS,
         std::env::consts::ARCH
     )

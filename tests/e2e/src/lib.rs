@@ -5,12 +5,14 @@ mod http;
 pub mod part;
 mod process;
 mod receiver;
+mod router;
 mod smtp;
 mod stack;
 
 pub use http::{get, get_json, post, query};
 pub use process::{Process, free_port};
 pub use receiver::{Receiver, Request};
+pub use router::Router;
 pub use smtp::Smtp;
 pub use stack::{Files, Stack, build_services};
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::{Refused, optional_time, serialize_time};
-use super::filter::{Query, passes};
+use super::filter::Query;
 use super::{Api, answer};
 use crate::matcher::{self, Matcher};
 use crate::silence::{self, Silence, State as SilenceState};
@@ -82,7 +82,7 @@ impl GettableSilence {
     }
 }
 
-/// `GET /silences`.
+/// `GET /silences`. A filter names matchers that the silence has, word for word.
 pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
     let query = Query::parse(uri.query());
     let matchers = match query.matchers("filter", api.mode) {
@@ -100,10 +100,8 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
         silences
             .filter(|silence| wanted(silence.state(now)))
             .filter(|silence| {
-                silence
-                    .matcher_sets
-                    .iter()
-                    .any(|set| passes(&matchers, &names(set)))
+                let mut sets = silence.matcher_sets.iter();
+                sets.any(|set| matchers.iter().all(|wanted| set.contains(wanted)))
             })
             .cloned()
             .collect()
@@ -114,11 +112,6 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Response {
         .map(|silence| GettableSilence::new(silence, now))
         .collect();
     answer::json(&shown)
-}
-
-/// The matchers of a silence as the labels that a filter looks at.
-fn names(set: &[Matcher]) -> Labels {
-    Labels::from_pairs(set.iter().map(|matcher| (&*matcher.name, &*matcher.value)))
 }
 
 #[derive(Deserialize)]

@@ -95,7 +95,7 @@ impl Http {
     pub async fn post_form(&self, url: &str, form: &[(&str, String)]) -> Result<Answer, Failure> {
         let pairs: Vec<String> = form
             .iter()
-            .map(|(name, value)| format!("{name}={}", form_escape(value)))
+            .map(|(name, value)| format!("{name}={}", gotemplate::escape_query(value)))
             .collect();
         let body = pairs.join("&").into_bytes();
         let kind = "application/x-www-form-urlencoded";
@@ -259,20 +259,6 @@ pub fn without_empty(value: Value, keep: &[&str]) -> Value {
     }
 }
 
-fn form_escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            b' ' => out.push('+'),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,10 +291,5 @@ mod tests {
     fn texts_are_cut_by_characters() {
         assert_eq!(truncate("äöü".to_owned(), 3), "äöü");
         assert_eq!(truncate("äöüäöü".to_owned(), 5), "äöüä…");
-    }
-
-    #[test]
-    fn forms_are_escaped() {
-        assert_eq!(form_escape("a b&c=ü"), "a+b%26c%3D%C3%BC");
     }
 }
