@@ -1,8 +1,10 @@
 //! Reading /proc and /sys below their root paths, through one buffer that is used again.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::collectors::CollectError;
 
@@ -28,7 +30,32 @@ pub struct Files {
 }
 
 /// Longest file that is read: what is longer is no table of the kernel's.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: usize = 64 << 20;
+/// An attribute of sysfs fits into a page, and comes whole with one read.
+const PAGE_BYTES: usize = 4096;
+
+/// A directory that was found: its files are read without looking for it again.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+impl Dir {
+    /// A directory.
+    ///
+    /// # Errors
+    /// It is not there, or is no directory.
+    pub fn open(path: &Path) -> Result<Dir, CollectError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        opened.map(Dir).map_err(|e| failed(path, e))
+    }
+}
+
+fn failed(path: &Path, error: rustix::io::Errno) -> CollectError {
+    CollectError::Io {
+        path: path.to_owned(),
+        source: error.into(),
+    }
+}
 
 impl Files {
     /// A reader below these roots.
@@ -53,30 +80,66 @@ impl Files {
     /// # Errors
     /// The file cannot be read.
     pub fn read(&mut self, path: &Path) -> Result<&str, CollectError> {
-        self.buffer.clear();
-        let read =
-            File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut self.buffer));
-        if let Err(source) = read {
-            return Err(CollectError::Io {
-                path: path.to_owned(),
-                source,
-            });
+        match self.fill(CWD, path, false) {
+            Ok(()) => Ok(self.text()),
+            Err(error) => Err(failed(path, error)),
         }
-        if std::str::from_utf8(&self.buffer).is_err() {
-            let text = String::from_utf8_lossy(&self.buffer).into_owned();
-            self.buffer = text.into_bytes();
-        }
-        Ok(std::str::from_utf8(&self.buffer).unwrap_or_default())
     }
 
-    /// A file's text without blanks around it; `None` if it cannot be read.
+    /// A short file's text without blanks around it; `None` if it cannot be read.
     pub fn value(&mut self, path: &Path) -> Option<&str> {
-        self.read(path).ok().map(str::trim)
+        self.fill(CWD, path, true).ok()?;
+        Some(self.text().trim())
     }
 
     /// A file that holds one number.
     pub fn number(&mut self, path: &Path) -> Option<f64> {
         number(self.value(path)?)
+    }
+
+    /// [`Files::value`] of a file in a directory that is open.
+    pub fn value_in(&mut self, dir: &Dir, name: &str) -> Option<&str> {
+        self.fill(&dir.0, Path::new(name), true).ok()?;
+        Some(self.text().trim())
+    }
+
+    /// [`Files::number`] of a file in a directory that is open.
+    pub fn number_in(&mut self, dir: &Dir, name: &str) -> Option<f64> {
+        number(self.value_in(dir, name)?)
+    }
+
+    /// Reads a file into the buffer. A `short` one is at its end where a read does not fill what there
+    /// is room for; of other files of procfs the kernel may give less at a time.
+    fn fill(
+        &mut self,
+        dir: impl std::os::fd::AsFd,
+        path: &Path,
+        short: bool,
+    ) -> rustix::io::Result<()> {
+        self.buffer.clear();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(dir, path, flags, Mode::empty())?;
+        while self.buffer.len() < MOST_BYTES {
+            self.buffer.reserve(PAGE_BYTES);
+            let room = self.buffer.capacity() - self.buffer.len();
+            let spare = rustix::buffer::spare_capacity(&mut self.buffer);
+            let read = match rustix::io::read(&file, spare) {
+                Err(rustix::io::Errno::INTR) => continue,
+                read => read?,
+            };
+            if read == 0 || (short && read < room) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self) -> &str {
+        if std::str::from_utf8(&self.buffer).is_err() {
+            let text = String::from_utf8_lossy(&self.buffer).into_owned();
+            self.buffer = text.into_bytes();
+        }
+        std::str::from_utf8(&self.buffer).unwrap_or_default()
     }
 }
 

@@ -5,8 +5,11 @@
 //! between two scrapes it does nothing.
 
 mod collectors;
+mod dbus;
+mod deadline;
 mod files;
 mod flags;
+mod netlink;
 mod page;
 mod scrape;
 mod web;

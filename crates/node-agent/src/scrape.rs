@@ -1,16 +1,19 @@
-//! One scrape: the enabled collectors run one after the other on one thread, which costs least; one
-//! that hangs is left alone, a new thread goes on with the rest, and the page says so.
+//! One scrape: the enabled collectors run one after the other; one that hangs is left alone and the
+//! page says so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use exposition::{Family, Writer};
 
 use crate::collectors::{CollectError, Collector};
+use crate::deadline::{self, Crew, Jobs, Patience};
 use crate::files::{Files, Paths};
 use crate::page::{Page, render};
+
+/// How long a collector may take before the others go on beside it.
+const MOVE_ON: Duration = Duration::from_millis(500);
 
 /// A collector that is enabled.
 pub struct Enabled {
@@ -28,11 +31,11 @@ pub struct Collectors {
     all: Vec<Arc<Enabled>>,
     paths: Paths,
     timeout: Duration,
+    crew: Crew,
 }
 
 /// What one collector had to say.
 struct Report {
-    at: usize,
     page: Page,
     seconds: f64,
     success: bool,
@@ -55,6 +58,7 @@ impl Collectors {
             all,
             paths,
             timeout,
+            crew: Crew::default(),
         }
     }
 
@@ -72,24 +76,39 @@ impl Collectors {
             .filter(|enabled| wanted(enabled.name))
             .cloned()
             .collect();
-        let chosen = Arc::new(chosen);
-        let mut reports = self.run(&chosen);
-        reports.sort_by_key(|report| report.at);
+        let count = chosen.len();
+        let scrape = Arc::new(Scrape {
+            chosen,
+            paths: self.paths.clone(),
+            timeout: self.timeout,
+        });
+        let patience = Patience {
+            move_on: MOVE_ON.min(self.timeout),
+            give_up: self.timeout,
+        };
+        let answers = deadline::run(&self.crew, &scrape, count, patience);
+        let reports = answers.into_iter().map(|report| {
+            report.unwrap_or_else(|| Report {
+                page: Page::new(),
+                seconds: self.timeout.as_secs_f64(),
+                success: false,
+            })
+        });
+        let reports: Vec<Report> = reports.collect();
         let mut own = Page::new();
-        for report in &reports {
-            let labels = [("collector", chosen[report.at].name)];
+        for (enabled, report) in scrape.chosen.iter().zip(&reports) {
             own.gauge(
                 "node_scrape_collector_duration_seconds",
                 "node_exporter: Duration of a collector scrape.",
-                &labels,
+                &[("collector", enabled.name)],
                 report.seconds,
             );
         }
-        for report in &reports {
+        for (enabled, report) in scrape.chosen.iter().zip(&reports) {
             own.gauge(
                 "node_scrape_collector_success",
                 "node_exporter: Whether a collector succeeded.",
-                &[("collector", chosen[report.at].name)],
+                &[("collector", enabled.name)],
                 if report.success { 1.0 } else { 0.0 },
             );
         }
@@ -97,60 +116,40 @@ impl Collectors {
         pages.push(own);
         render(&pages, others, writer);
     }
+}
 
-    fn run(&self, chosen: &Arc<Vec<Arc<Enabled>>>) -> Vec<Report> {
-        let mut reports: Vec<Report> = Vec::with_capacity(chosen.len());
-        let next = Arc::new(AtomicUsize::new(0));
-        while next.load(Ordering::SeqCst) < chosen.len() {
-            let (sender, receiver) = mpsc::channel();
-            let (work, counter) = (chosen.clone(), next.clone());
-            let mut files = Files::new(self.paths.clone());
-            let spawned = std::thread::Builder::new()
-                .name("collect".to_owned())
-                .stack_size(512 << 10)
-                .spawn(move || {
-                    loop {
-                        let at = counter.fetch_add(1, Ordering::SeqCst);
-                        let Some(enabled) = work.get(at) else { return };
-                        let report = enabled.run(at, &mut files);
-                        if sender.send(report).is_err() {
-                            // Nobody waits any more: the scrape went on without us.
-                            enabled.stuck.store(false, Ordering::SeqCst);
-                            return;
-                        }
-                    }
-                });
-            if let Err(error) = spawned {
-                tracing::error!(err = %error, "cannot start a thread for the collectors");
-                break;
-            }
-            loop {
-                match receiver.recv_timeout(self.timeout) {
-                    Ok(report) => reports.push(report),
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                    Err(mpsc::RecvTimeoutError::Timeout) => {
-                        // The one that was begun last, as they run one after the other.
-                        let at = next.load(Ordering::SeqCst).saturating_sub(1);
-                        let Some(enabled) = chosen.get(at) else { break };
-                        enabled.stuck.store(true, Ordering::SeqCst);
-                        tracing::error!(name = enabled.name, timeout = ?self.timeout, "collector timed out");
-                        reports.push(Report {
-                            at,
-                            page: Page::new(),
-                            seconds: self.timeout.as_secs_f64(),
-                            success: false,
-                        });
-                        break;
-                    }
-                }
-            }
-        }
-        reports
+/// The collectors of one scrape as jobs.
+struct Scrape {
+    chosen: Vec<Arc<Enabled>>,
+    paths: Paths,
+    timeout: Duration,
+}
+
+impl Jobs for Scrape {
+    type Answer = Report;
+    type Tools = Files;
+
+    fn tools(&self) -> Files {
+        Files::new(self.paths.clone())
+    }
+
+    fn run(&self, at: usize, files: &mut Files) -> Report {
+        self.chosen[at].run(files)
+    }
+
+    fn hung(&self, at: usize) {
+        let enabled = &self.chosen[at];
+        enabled.stuck.store(true, Ordering::SeqCst);
+        tracing::error!(name = enabled.name, timeout = ?self.timeout, "collector timed out");
+    }
+
+    fn returned(&self, at: usize) {
+        self.chosen[at].stuck.store(false, Ordering::SeqCst);
     }
 }
 
 impl Enabled {
-    fn run(&self, at: usize, files: &mut Files) -> Report {
+    fn run(&self, files: &mut Files) -> Report {
         let begin = Instant::now();
         let mut page = Page::new();
         let outcome = if self.stuck.load(Ordering::SeqCst) {
@@ -175,7 +174,6 @@ impl Enabled {
             Err(error) => tracing::debug!(name = self.name, err = %error, "collector failed"),
         }
         Report {
-            at,
             page,
             seconds,
             success: outcome.is_ok(),

@@ -22,6 +22,7 @@ struct Web {
     own_metrics: bool,
     limit: Option<(Semaphore, usize)>,
     requests: CounterVec,
+    errors: CounterVec,
     in_flight: Gauge,
 }
 
@@ -36,6 +37,14 @@ pub fn router(boot: &Boot, collectors: Collectors) -> Router {
     for code in ["200", "500", "503"] {
         requests.with(&[code]);
     }
+    let errors = boot.metrics.counter_vec(
+        "promhttp_metric_handler_errors_total",
+        "Total number of internal errors encountered by the promhttp metric handler.",
+        &["cause"],
+    );
+    for cause in ["encoding", "gathering"] {
+        errors.with(&[cause]);
+    }
     let limit = args.count("web.max-requests");
     let path = match args.str("web.telemetry-path") {
         path if path.starts_with('/') => path.to_owned(),
@@ -47,6 +56,7 @@ pub fn router(boot: &Boot, collectors: Collectors) -> Router {
         own_metrics: !args.bool("web.disable-exporter-metrics"),
         limit: (limit > 0).then(|| (Semaphore::new(limit), limit)),
         requests,
+        errors,
         in_flight: boot.metrics.gauge(
             "promhttp_metric_handler_requests_in_flight",
             "Current number of scrapes being served.",
@@ -121,10 +131,11 @@ async fn metrics(
             ("200", (kind, body).into_response())
         }
         failed => {
-            let error = match failed {
-                Ok(Err(error)) => error.to_string(),
-                _ => "the scrape was cut off".to_owned(),
+            let (cause, error) = match failed {
+                Ok(Err(error)) => ("encoding", error.to_string()),
+                _ => ("gathering", "the scrape was cut off".to_owned()),
             };
+            web.errors.with(&[cause]).inc();
             tracing::error!(err = error, "error gathering metrics");
             let text = format!("An error has occurred while serving metrics:\n\n{error}\n");
             (

@@ -145,9 +145,9 @@ async fn filters_that_cannot_be() {
 
 #[test]
 fn what_is_missing_is_refused_by_name() {
-    let boot = Boot::new(&node_agent::PROGRAM, &["--collector.wifi"]).unwrap();
+    let boot = Boot::new(&node_agent::PROGRAM, &["--collector.ntp"]).unwrap();
     let error = node_agent::build(&boot.args).err().unwrap();
-    assert!(error.contains("--collector.wifi"), "{error}");
+    assert!(error.contains("--collector.ntp"), "{error}");
     let both = [
         "--collector.netdev.device-include=a",
         "--collector.netdev.device-exclude=b",

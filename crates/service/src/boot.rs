@@ -100,6 +100,13 @@ impl Boot {
         }
     }
 
+    /// Adds `process_*` and `<prefix>_build_info` to the metrics, as a service that runs by itself has
+    /// them.
+    pub fn register_process_metrics(&self) {
+        crate::process::register(&self.metrics);
+        crate::version::register(self.program, &self.metrics);
+    }
+
     /// From now on `/-/ready` answers 200.
     pub fn ready(&self) {
         if !self.inner.ready.swap(true, Ordering::Relaxed) {
@@ -301,8 +308,7 @@ where
     crate::logging::init(level, format);
     let result = runtime.block_on(async {
         let boot = Boot::from_args(program, args);
-        crate::process::register(&boot.metrics);
-        crate::version::register(program, &boot.metrics);
+        boot.register_process_metrics();
         crate::signals::listen(&boot)?;
         tracing::info!(version = %crate::version::info(), "Starting {}", program.name);
         let result = run(boot.clone()).await;

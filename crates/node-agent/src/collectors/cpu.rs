@@ -29,6 +29,8 @@ struct Cpu {
     info: bool,
     flags: Option<Regexp>,
     bugs: Option<Regexp>,
+    /// Upstream ties the frequency of /proc/cpuinfo to the collector that reads the one of sysfs.
+    frequency: bool,
     /// What was shown last: counters of the kernel that go back a little do not go back here.
     last: Mutex<HashMap<u32, Times>>,
 }
@@ -41,6 +43,8 @@ pub fn new(args: &Args) -> Result<Collector, String> {
         info: args.bool("collector.cpu.info") || flags.is_some() || bugs.is_some(),
         flags,
         bugs,
+        frequency: args.bool("collector.cpufreq")
+            && (args.is_set("collector.cpufreq") || !args.bool("collector.disable-defaults")),
         last: Mutex::default(),
     };
     Ok(Box::new(move |files, out| cpu.collect(files, out)))
@@ -166,6 +170,22 @@ impl Cpu {
                 ],
                 1.0,
             );
+            if let Some(megahertz) = get("cpu MHz")
+                .parse::<f64>()
+                .ok()
+                .filter(|_| self.frequency)
+            {
+                out.gauge(
+                    "node_cpu_frequency_hertz",
+                    "CPU frequency in hertz from /proc/cpuinfo.",
+                    &[
+                        ("package", get("physical id")),
+                        ("core", get("core id")),
+                        ("cpu", get("processor")),
+                    ],
+                    megahertz * 1e6,
+                );
+            }
             if std::mem::take(&mut first) {
                 let words = [
                     (&self.flags, "flags", "node_cpu_flag_info", "flag"),

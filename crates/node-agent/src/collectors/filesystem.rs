@@ -2,12 +2,11 @@
 //!
 //! statfs can hang (a network file system whose server is gone), so it runs on threads of its own.
 //! Who does not answer in time is left alone until the call returns: its mount shows as an error and
-//! costs no other thread.
+//! is not asked again until then.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,8 +14,13 @@ use service::Args;
 
 use super::filter::Filter;
 use super::{Collector, Outcome};
+use crate::deadline::{self, Crew, Jobs, Patience};
 use crate::files::Files;
 use crate::page::Page;
+
+/// How long a mount may take before the others are asked beside it: hung mounts are waited for at
+/// the same time, not one after the other.
+const MOVE_ON: Duration = Duration::from_millis(100);
 
 /// What upstream writes for a mount that does not answer.
 const TIMEOUT: &str = "mountpoint timeout";
@@ -27,6 +31,7 @@ struct FileSystem {
     timeout: Duration,
     /// Mounts whose statfs has not returned.
     stuck: Arc<Mutex<HashSet<PathBuf>>>,
+    crew: Crew,
 }
 
 /// One mount of mountinfo.
@@ -66,6 +71,7 @@ pub fn new(args: &Args) -> Result<Collector, String> {
         )?,
         timeout: args.duration("collector.filesystem.mount-timeout"),
         stuck: Arc::default(),
+        crew: Crew::default(),
     };
     Ok(Box::new(move |files, out| filesystem.collect(files, out)))
 }
@@ -165,88 +171,68 @@ impl FileSystem {
 
     /// Asks for every path; a path that does not answer in time is passed over.
     fn ask(&self, paths: Vec<PathBuf>) -> Vec<Answer> {
-        let mut answers: Vec<Option<Answer>> = paths
-            .iter()
-            .map(|path| {
-                self.stuck
-                    .lock()
-                    .contains(path)
-                    .then(|| Err(TIMEOUT.to_owned()))
-            })
-            .collect();
-        let paths = Arc::new(paths);
-        while let Some(first) = answers.iter().position(Option::is_none) {
-            let open: Vec<usize> = (first..paths.len())
-                .filter(|at| answers[*at].is_none())
-                .collect();
-            let (sender, receiver) = mpsc::channel();
-            let worker = Worker {
-                paths: paths.clone(),
-                stuck: self.stuck.clone(),
-                sender,
-            };
-            let spawned = std::thread::Builder::new()
-                .name("statfs".to_owned())
-                .stack_size(128 << 10)
-                .spawn({
-                    let open = open.clone();
-                    move || worker.run(&open)
-                });
-            if let Err(error) = spawned {
-                for at in open {
-                    answers[at] = Some(Err(error.to_string()));
-                }
-                break;
+        let (mut open, mut places) = (Vec::new(), Vec::new());
+        let stuck = self.stuck.lock().clone();
+        for (place, path) in paths.iter().enumerate() {
+            if !stuck.contains(path) {
+                places.push(place);
+                open.push(path.clone());
             }
-            for at in open {
-                match receiver.recv_timeout(self.timeout) {
-                    Ok(answer) => answers[at] = Some(answer),
-                    Err(_) => {
-                        tracing::debug!(mountpoint = %paths[at].display(), "Mount point timed out, it is being labeled as stuck and will not be monitored");
-                        self.stuck.lock().insert(paths[at].clone());
-                        answers[at] = Some(Err(TIMEOUT.to_owned()));
-                        // Dropping the receiver ends the worker once its call returns.
-                        break;
-                    }
-                }
+        }
+        let patience = Patience {
+            move_on: MOVE_ON.min(self.timeout),
+            give_up: self.timeout,
+        };
+        let count = open.len();
+        let mounts = Arc::new(Mounts {
+            paths: open,
+            stuck: self.stuck.clone(),
+        });
+        let found = deadline::run(&self.crew, &mounts, count, patience);
+        let mut answers: Vec<Answer> = paths.iter().map(|_| Err(TIMEOUT.to_owned())).collect();
+        for (place, answer) in places.into_iter().zip(found) {
+            if let Some(answer) = answer {
+                answers[place] = answer;
             }
         }
         answers
-            .into_iter()
-            .map(|answer| answer.unwrap_or_else(|| Err(TIMEOUT.to_owned())))
-            .collect()
     }
 }
 
-/// Asks in order until nobody listens any more.
-struct Worker {
-    paths: Arc<Vec<PathBuf>>,
+/// Mount points to ask, as jobs.
+struct Mounts {
+    paths: Vec<PathBuf>,
     stuck: Arc<Mutex<HashSet<PathBuf>>>,
-    sender: mpsc::Sender<Answer>,
 }
 
-impl Worker {
-    fn run(&self, open: &[usize]) {
-        for at in open {
-            let path = &self.paths[*at];
-            let answer = match rustix::fs::statfs(path) {
-                Ok(stat) => {
-                    let block = stat.f_bsize as f64;
-                    Ok(Space {
-                        size: stat.f_blocks as f64 * block,
-                        free: stat.f_bfree as f64 * block,
-                        available: stat.f_bavail as f64 * block,
-                        files: stat.f_files as f64,
-                        files_free: stat.f_ffree as f64,
-                    })
-                }
-                Err(error) => Err(words(error)),
-            };
-            if self.sender.send(answer).is_err() {
-                self.stuck.lock().remove(path);
-                return;
-            }
-        }
+impl Jobs for Mounts {
+    type Answer = Answer;
+    type Tools = ();
+
+    fn tools(&self) {}
+
+    fn run(&self, at: usize, (): &mut ()) -> Answer {
+        let stat = rustix::fs::statfs(&self.paths[at]).map_err(words)?;
+        let block = stat.f_bsize as f64;
+        Ok(Space {
+            size: stat.f_blocks as f64 * block,
+            free: stat.f_bfree as f64 * block,
+            available: stat.f_bavail as f64 * block,
+            files: stat.f_files as f64,
+            files_free: stat.f_ffree as f64,
+        })
+    }
+
+    fn hung(&self, at: usize) {
+        let path = &self.paths[at];
+        tracing::warn!(mountpoint = %path.display(), "Mount point timed out, it is being labeled as stuck and will not be monitored");
+        self.stuck.lock().insert(path.clone());
+    }
+
+    fn returned(&self, at: usize) {
+        let path = &self.paths[at];
+        tracing::info!(mountpoint = %path.display(), "Mount point has recovered, monitoring will resume");
+        self.stuck.lock().remove(path);
     }
 }
 
@@ -306,6 +292,12 @@ fn write(out: &mut Page, mount: &Mount, answer: &Answer) {
             "Filesystem space available to non-root users in bytes.",
             space.available,
         ),
+        // Upstream has it on every system and fills it on macOS.
+        (
+            "node_filesystem_purgeable_bytes",
+            "Filesystem space available including purgeable space (MacOS specific).",
+            0.0,
+        ),
         (
             "node_filesystem_files",
             "Filesystem total file nodes.",
@@ -355,6 +347,7 @@ mod tests {
             types: Filter::default(),
             timeout: Duration::from_secs(5),
             stuck: Arc::new(Mutex::new(HashSet::from([PathBuf::from("/stuck")]))),
+            crew: Crew::default(),
         };
         let paths = ["/", "/stuck", "/not/there", "/"].map(PathBuf::from);
         let answers = filesystem.ask(paths.to_vec());
@@ -378,6 +371,7 @@ mod tests {
             types: Filter::default(),
             timeout: Duration::from_secs(5),
             stuck: Arc::default(),
+            crew: Crew::default(),
         };
         let text = "1 1 8:1 / /rootfs rw - ext4 /dev/a rw\n2 1 8:2 / /rootfs/data rw - ext4 /dev/b rw\n3 1 8:3 / /rootfs2 rw - ext4 /dev/c rw\nbroken\n1 1 8:1 / /rootfs rw - ext4 /dev/a rw\n";
         let mounts = filesystem.wanted("/rootfs", text);

@@ -17,8 +17,11 @@ mod cpufreq;
 mod diskstats;
 mod dmi;
 mod dmmultipath;
+mod drbd;
+mod drm;
 mod edac;
 mod entropy;
+mod ethtool;
 mod fibrechannel;
 mod filefd;
 mod filesystem;
@@ -31,20 +34,26 @@ mod kernel_hung;
 mod ksmd;
 mod lnstat;
 mod loadavg;
+mod logind;
 mod mdadm;
 mod meminfo;
 mod meminfo_numa;
+mod mountstats;
 mod netclass;
 mod netdev;
 mod netstat;
+mod network_route;
 mod nfs;
 mod nfsd;
 mod nvme;
+mod nvmesubsystem;
 mod os;
 mod pcidevice;
+mod perf;
 mod powersupplyclass;
 mod pressure;
 mod processes;
+mod qdisc;
 mod rapl;
 mod schedstat;
 mod selinux;
@@ -55,6 +64,7 @@ mod softnet;
 mod stat;
 mod swap;
 mod sysctl;
+mod systemd;
 mod tapestats;
 mod tcpstat;
 mod textfile;
@@ -65,9 +75,11 @@ mod udp_queues;
 mod uname;
 mod vmstat;
 mod watchdog;
+mod wifi;
 mod xfrm;
 mod xfs;
 mod zfs;
+mod zoneinfo;
 
 use std::path::PathBuf;
 
@@ -151,8 +163,11 @@ pub const TABLE: &[(&str, Build)] = &[
     ("diskstats", diskstats::new),
     ("dmi", |_| Ok(Box::new(dmi::collect))),
     ("dmmultipath", |_| Ok(Box::new(dmmultipath::collect))),
+    ("drbd", |_| Ok(Box::new(drbd::collect))),
+    ("drm", |_| Ok(Box::new(drm::collect))),
     ("edac", |_| Ok(Box::new(edac::collect))),
     ("entropy", |_| Ok(Box::new(entropy::collect))),
+    ("ethtool", ethtool::new),
     ("fibrechannel", |_| Ok(Box::new(fibrechannel::collect))),
     ("filefd", |_| Ok(Box::new(filefd::collect))),
     ("filesystem", filesystem::new),
@@ -164,20 +179,26 @@ pub const TABLE: &[(&str, Build)] = &[
     ("ksmd", |_| Ok(Box::new(ksmd::collect))),
     ("lnstat", |_| Ok(Box::new(lnstat::collect))),
     ("loadavg", |_| Ok(Box::new(loadavg::collect))),
+    ("logind", |_| Ok(Box::new(logind::collect))),
     ("mdadm", |_| Ok(Box::new(mdadm::collect))),
     ("meminfo", |_| Ok(Box::new(meminfo::collect))),
     ("meminfo_numa", |_| Ok(Box::new(meminfo_numa::collect))),
+    ("mountstats", |_| Ok(Box::new(mountstats::collect))),
     ("netclass", netclass::new),
     ("netdev", netdev::new),
     ("netstat", netstat::new),
+    ("network_route", |_| Ok(Box::new(network_route::collect))),
     ("nfs", |_| Ok(Box::new(nfs::collect))),
     ("nfsd", |_| Ok(Box::new(nfsd::collect))),
     ("nvme", |_| Ok(Box::new(nvme::collect))),
+    ("nvmesubsystem", |_| Ok(Box::new(nvmesubsystem::collect))),
     ("os", |_| Ok(Box::new(os::collect))),
     ("pcidevice", pcidevice::new),
+    ("perf", perf::new),
     ("powersupplyclass", powersupplyclass::new),
     ("pressure", |_| Ok(Box::new(pressure::collect))),
     ("processes", |_| Ok(Box::new(processes::collect))),
+    ("qdisc", qdisc::new),
     ("rapl", rapl::new),
     ("schedstat", |_| Ok(Box::new(schedstat::collect))),
     ("selinux", |_| Ok(Box::new(selinux::collect))),
@@ -188,6 +209,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("stat", stat::new),
     ("swap", |_| Ok(Box::new(swap::collect))),
     ("sysctl", sysctl::new),
+    ("systemd", systemd::new),
     ("tapestats", tapestats::new),
     ("tcpstat", |_| Ok(Box::new(tcpstat::collect))),
     ("textfile", textfile::new),
@@ -198,7 +220,9 @@ pub const TABLE: &[(&str, Build)] = &[
     ("uname", |_| Ok(Box::new(uname::collect))),
     ("vmstat", vmstat::new),
     ("watchdog", |_| Ok(Box::new(watchdog::collect))),
+    ("wifi", wifi::new),
     ("xfrm", |_| Ok(Box::new(xfrm::collect))),
     ("xfs", |_| Ok(Box::new(xfs::collect))),
     ("zfs", |_| Ok(Box::new(zfs::collect))),
+    ("zoneinfo", |_| Ok(Box::new(zoneinfo::collect))),
 ];
