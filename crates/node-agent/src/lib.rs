@@ -27,6 +27,7 @@ pub static PROGRAM: Program = Program {
     metric_prefix: "node_exporter",
     listen: ":9100",
     flags: FLAGS,
+    single_thread: true,
     ..Program::DEFAULT
 };
 

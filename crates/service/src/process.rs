@@ -6,10 +6,15 @@ use telemetry::Registry;
 
 /// Registers the metrics; each scrape reads four small files.
 pub(crate) fn register(registry: &Registry) {
-    registry.collector(collect);
+    // The host's start does not change, and the file it is in is the longest.
+    let boot = std::fs::read_to_string("/proc/stat").ok().and_then(|text| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok())
+    });
+    registry.collector(move || collect(boot));
 }
 
-fn collect() -> Vec<Family> {
+fn collect(boot: Option<f64>) -> Vec<Family> {
     let mut families = Vec::new();
     let mut add = |name: &str, help: &str, kind: MetricType, value: Option<f64>| {
         if let Some(value) = value {
@@ -26,10 +31,6 @@ fn collect() -> Vec<Family> {
     let stat = stat.as_deref().and_then(Stat::parse);
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let net = std::fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
-    let boot = std::fs::read_to_string("/proc/stat").ok().and_then(|text| {
-        text.lines()
-            .find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok())
-    });
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let fds = std::fs::read_dir("/proc/self/fd").ok().map(|dir| {
         // The directory that is being read is one of them.

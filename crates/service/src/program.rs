@@ -51,6 +51,9 @@ pub struct Program {
     pub ready_text: &'static str,
     /// How long a stop may take before open requests are dropped.
     pub stop_deadline: std::time::Duration,
+    /// Requests are served on one thread: for services that answer seldom and do their work on threads
+    /// of their own. Others have a thread for each CPU.
+    pub single_thread: bool,
 }
 
 impl Program {
@@ -78,6 +81,7 @@ impl Program {
         healthy_text: "OK",
         ready_text: "OK",
         stop_deadline: std::time::Duration::from_secs(20),
+        single_thread: false,
     };
 }
 

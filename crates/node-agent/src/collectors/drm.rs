@@ -57,13 +57,13 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     };
     for card in names.iter().filter(|name| is_card(name)) {
         let device = class.join(card).join("device");
-        // Cards of another make have the series all the same, upstream as well, with nothing in them.
-        let amd = files
-            .read(&device.join("uevent"))?
-            .contains("DRIVER=amdgpu");
-        let mut text = |file: &str| match files.value(&device.join(file)) {
-            Some(value) if amd => value.to_owned(),
-            _ => String::new(),
+        let uevent = files.read(&device.join("uevent"))?;
+        if !uevent.contains("DRIVER=amdgpu") {
+            continue;
+        }
+        let mut text = |file: &str| {
+            let value = files.value(&device.join(file));
+            value.unwrap_or_default().to_owned()
         };
         out.gauge(
             "node_drm_card_info",

@@ -209,16 +209,20 @@ fn plain(counter: &str) -> String {
     plain + rest
 }
 
-/// `rx` and `tx` are spelt out.
+/// `rx` and `tx` are spelt out. Of two in a row only the first is, as in upstream, where an expression
+/// takes the underscore between them.
 fn metric_name(counter: &str) -> String {
+    let spell = |text: &str, short: &str, long: &str| {
+        let mut previous = false;
+        let words = text.split('_').map(|word| {
+            previous = word == short && !previous;
+            if previous { long } else { word }
+        });
+        words.collect::<Vec<&str>>().join("_")
+    };
     let lower = counter.to_lowercase();
-    let words = lower.trim_start_matches('_').split('_').map(|w| match w {
-        "rx" => "received",
-        "tx" => "transmitted",
-        other => other,
-    });
-    let words: Vec<&str> = words.collect();
-    format!("node_ethtool_{}", words.join("_"))
+    let received = spell(lower.trim_start_matches('_'), "rx", "received");
+    format!("node_ethtool_{}", spell(&received, "tx", "transmitted"))
 }
 
 fn write_driver(out: &mut Page, device: &str, driver: &Driver) {
@@ -544,6 +548,8 @@ mod tests {
             ("[0]: rx_a", "0_received_a"),
             ("a_.b", "a_b"),
             ("trx_b", "trx_b"),
+            ("tx_tx_timeouts", "transmitted_tx_timeouts"),
+            ("rx_tx", "received_transmitted"),
             ("RX__Errs", "received__errs"),
         ] {
             assert_eq!(

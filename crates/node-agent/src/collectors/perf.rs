@@ -295,7 +295,8 @@ pub fn new(args: &Args) -> Result<Collector, String> {
     Ok(Box::new(move |_, out| collect(&mut running.lock(), out)))
 }
 
-/// Starts what the machine has of a kind; having none of it is an error, as upstream.
+/// Starts what the machine has of a kind: a virtual one may have no counters in hardware. Having no
+/// right to any is an error.
 fn start(kind: u32, wanted: &[String], cpus: &[u32]) -> Result<Vec<Running>, String> {
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
     let chosen = COUNTERS.iter().filter(|counter| {
@@ -314,7 +315,9 @@ fn start(kind: u32, wanted: &[String], cpus: &[u32]) -> Result<Vec<Running>, Str
                 }),
                 Err(error) => {
                     tracing::debug!(counter = flag, cpu, err = %error, "no such perf counter");
-                    failure = Some(error);
+                    if error.kind() == io::ErrorKind::PermissionDenied {
+                        failure = Some(error);
+                    }
                 }
             }
         }

@@ -198,11 +198,12 @@ impl Systemd {
                 );
             }
         }
-        if kind == "service" && self.restarts {
-            if let Some(count) = number("Service", "NRestarts") {
-                let help = "Service unit count of Restart triggers";
-                out.counter("node_systemd_service_restart_total", help, &labels, count);
-            }
+        if kind == "service"
+            && self.restarts
+            && let Some(count) = number("Service", "NRestarts")
+        {
+            let help = "Service unit count of Restart triggers";
+            out.counter("node_systemd_service_restart_total", help, &labels, count);
         }
         if kind == "service" && self.tasks {
             for (property, name, help) in [
@@ -223,15 +224,16 @@ impl Systemd {
                 }
             }
         }
-        if kind == "timer" && version >= VERSION_WITH_STATE {
-            if let Some(microseconds) = number("Timer", "LastTriggerUSec") {
-                out.gauge(
-                    "node_systemd_timer_last_trigger_seconds",
-                    "Seconds since epoch of last trigger.",
-                    &labels,
-                    microseconds / 1e6,
-                );
-            }
+        if kind == "timer"
+            && version >= VERSION_WITH_STATE
+            && let Some(microseconds) = number("Timer", "LastTriggerUSec")
+        {
+            out.gauge(
+                "node_systemd_timer_last_trigger_seconds",
+                "Seconds since epoch of last trigger.",
+                &labels,
+                microseconds / 1e6,
+            );
         }
         if kind == "socket" {
             let (Some(accepted), Some(current)) = (
