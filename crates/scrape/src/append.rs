@@ -135,7 +135,7 @@ pub(crate) fn append_vanished(
             Ok(_)
             | Err(
                 AppendError::OutOfOrder
-                | AppendError::Duplicate
+                | AppendError::Duplicate(_)
                 | AppendError::TooOld
                 | AppendError::OutOfBounds
                 | AppendError::InvalidLabels(_),
@@ -256,7 +256,7 @@ impl PageAppend<'_, '_> {
             return Ok(());
         };
         let result = if again && timestamp.is_none() {
-            Err(self.refuse(AppendError::Duplicate))
+            Err(self.refuse(AppendError::Duplicate(None)))
         } else {
             self.append_known(parser, slot, reference, timestamp, is_histogram)
         };
@@ -448,7 +448,7 @@ impl PageAppend<'_, '_> {
                 self.refused.out_of_order += 1;
                 metrics.out_of_order.inc();
             }
-            AppendError::Duplicate => {
+            AppendError::Duplicate(_) => {
                 self.refused.duplicates += 1;
                 metrics.duplicate.inc();
             }

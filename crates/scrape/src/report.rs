@@ -107,7 +107,7 @@ impl ReportSeries {
                 Ok(now) => *reference = now,
                 Err(
                     AppendError::OutOfOrder
-                    | AppendError::Duplicate
+                    | AppendError::Duplicate(_)
                     | AppendError::OutOfBounds
                     | AppendError::TooOld,
                 ) => {}

@@ -161,7 +161,7 @@ impl Batch {
         match last {
             Some((t, _)) if *t > t_ms => Err(AppendError::OutOfOrder),
             Some((t, v)) if *t == t_ms && v.to_bits() != value.to_bits() => {
-                Err(AppendError::Duplicate)
+                Err(AppendError::Duplicate(None))
             }
             _ => Ok(()),
         }

@@ -15,8 +15,9 @@ pub enum AppendError {
     OutOfBounds,
     #[error("too old sample")]
     TooOld,
-    #[error("duplicate sample for timestamp")]
-    Duplicate,
+    /// There is another value at the timestamp; which one, where that is known.
+    #[error("duplicate sample for timestamp{}", Overridden::tail(.0.as_ref()))]
+    Duplicate(Option<Overridden>),
     #[error("out of order exemplar")]
     OutOfOrderExemplar,
     #[error("duplicate exemplar")]
@@ -37,6 +38,34 @@ pub enum AppendError {
     /// Writing failed below us: nothing of this commit may be taken for stored.
     #[error("{0}")]
     Io(String),
+}
+
+/// A sample that would have replaced another (prometheus/prometheus `storage/interface.go`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overridden {
+    pub t_ms: i64,
+    /// The value that is there; `None` for a histogram.
+    pub existing: Option<f64>,
+    pub new: f64,
+}
+
+impl Overridden {
+    fn tail(this: Option<&Overridden>) -> String {
+        // Upstream takes a timestamp of 0 for none.
+        let Some(this) = this.filter(|this| this.t_ms != 0) else {
+            return String::new();
+        };
+        let number = |value| golang::strconv::format_float(value, 'g', -1, 64);
+        let existing = match this.existing {
+            Some(value) => number(value),
+            None => "is a histogram".to_owned(),
+        };
+        format!(
+            " {}; overrides not allowed: existing {existing}, new value {}",
+            this.t_ms,
+            number(this.new)
+        )
+    }
 }
 
 /// A destination of samples.
@@ -100,4 +129,33 @@ pub trait Appender: Send {
 
     /// Forgets the batch.
     fn rollback(self: Box<Self>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_name_both_values() {
+        let check = |overridden, text: &str| {
+            assert_eq!(AppendError::Duplicate(overridden).to_string(), text);
+        };
+        let some = |t_ms, existing, new| {
+            Some(Overridden {
+                t_ms,
+                existing,
+                new,
+            })
+        };
+        check(None, "duplicate sample for timestamp");
+        check(some(0, Some(1.0), 2.0), "duplicate sample for timestamp");
+        check(
+            some(1_784_174_672_807, Some(2.5909e-05), 3e21),
+            "duplicate sample for timestamp 1784174672807; overrides not allowed: existing 2.5909e-05, new value 3e+21",
+        );
+        check(
+            some(5, None, f64::NAN),
+            "duplicate sample for timestamp 5; overrides not allowed: existing is a histogram, new value NaN",
+        );
+    }
 }

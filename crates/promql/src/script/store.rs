@@ -264,7 +264,7 @@ impl Batch {
         match last {
             Some(last) if *last > t_ms => Err(AppendError::OutOfOrder),
             Some(last) if *last == t_ms && same(columns) => Ok(None),
-            Some(last) if *last == t_ms => Err(AppendError::Duplicate),
+            Some(last) if *last == t_ms => Err(AppendError::Duplicate(None)),
             _ => Ok(Some(columns)),
         }
     }

@@ -70,7 +70,7 @@ fn the_store_refuses_what_upstreams_would() {
     assert_eq!(batch.append(0, &labels, 0, 10, 1.0), Ok(0));
     assert_eq!(
         batch.append(0, &labels, 0, 10, 2.0),
-        Err(AppendError::Duplicate)
+        Err(AppendError::Duplicate(None))
     );
     assert_eq!(
         batch.append(0, &labels, 0, 9, 2.0),

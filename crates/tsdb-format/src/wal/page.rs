@@ -133,10 +133,12 @@ impl PageWriter {
         len as u64 <= left_in_page + pages_behind * (page - HEADER_BYTES as u64)
     }
 
-    /// Appends a stored record's fragments, and what fills the page before them, to `out`.
-    pub fn write(&mut self, stored: &[u8], compression: Compression, out: &mut Vec<u8>) {
+    /// Appends a stored record's fragments, and what fills the page before them, to `out`; says how
+    /// many fragments there are.
+    pub fn write(&mut self, stored: &[u8], compression: Compression, out: &mut Vec<u8>) -> u64 {
         let mut rest = stored;
         let mut first = true;
+        let mut fragments = 0;
         loop {
             if self.page_left() <= HEADER_BYTES {
                 // As upstream: a fragment has at least one byte of data, unless the record is empty.
@@ -157,12 +159,13 @@ impl PageWriter {
             self.position += (HEADER_BYTES + n) as u64;
             rest = behind;
             first = false;
+            fragments += 1;
             if rest.is_empty() {
                 // A page that is full to the last byte or header is closed with its record.
                 if self.page_left() < HEADER_BYTES {
                     self.fill_page(out);
                 }
-                return;
+                return fragments;
             }
         }
     }

@@ -175,6 +175,16 @@ impl Store {
         }
         let rows = series.iter().map(|one| {
             let chunks = chunks_of(one, min_ms, end_ms - 1, what)?;
+            for chunk in &chunks {
+                // The range in ms, whatever the name says: upstream does so.
+                let range_ms = chunk.max_ms - chunk.min_ms;
+                let samples = tsdb_format::chunk::sample_count("chunk", &chunk.data);
+                self.metrics.chunk_seconds.observe(range_ms as f64);
+                self.metrics.chunk_bytes.observe(chunk.data.len() as f64);
+                self.metrics
+                    .chunk_samples
+                    .observe(samples.map_or(0.0, f64::from));
+            }
             Ok((one.labels.clone(), block_chunks(chunks)))
         });
         let written = write_block(&*self.options.fs, dir, meta, symbols, rows)?;

@@ -24,6 +24,9 @@ pub struct DbMetrics {
     pub size_retentions: Counter,
     pub tombstone_cleanup_seconds: Histogram,
     pub populating: Gauge,
+    pub chunk_bytes: Histogram,
+    pub chunk_samples: Histogram,
+    pub chunk_seconds: Histogram,
 }
 
 impl DbMetrics {
@@ -60,6 +63,9 @@ impl DbMetrics {
             time_retentions: r.counter("time_retentions_total", "The number of times that blocks were deleted because the maximum time limit was exceeded."),
             size_retentions: r.counter("size_retentions_total", "The number of times that blocks were deleted because the maximum number of bytes was exceeded."),
             tombstone_cleanup_seconds: r.histogram("tombstone_cleanup_seconds", "The time taken to recompact blocks to remove tombstones.", telemetry::DEFAULT_BUCKETS),
+            chunk_bytes: r.histogram("compaction_chunk_size_bytes", "Final size of chunks on their first compaction", &exponential_buckets(32.0, 1.5, 12)),
+            chunk_samples: r.histogram("compaction_chunk_samples", "Final number of samples on their first compaction", &exponential_buckets(4.0, 1.5, 12)),
+            chunk_seconds: r.histogram("compaction_chunk_range_seconds", "Final time range of chunks on their first compaction", &exponential_buckets(100.0, 4.0, 10)),
             populating: r.gauge("compaction_populating_block", "Set to 1 when a block is currently being written to the disk."),
         }
     }

@@ -99,7 +99,13 @@ impl Head {
             _ => i64::MIN,
         };
         appenders.1.insert(id, lowest);
+        let oldest = *appenders
+            .1
+            .first_key_value()
+            .map_or(&id, |(oldest, _)| oldest);
         drop(appenders);
+        self.metrics.newest_batch.set(id as f64);
+        self.metrics.oldest_batch.set(oldest as f64);
         self.metrics.active_appenders.inc();
         HeadAppender {
             head: Arc::clone(self),
@@ -532,34 +538,16 @@ impl HeadAppender {
             samples = &samples[run..];
         }
         for sample in &self.batch.histograms {
-            let id = sample.reference as u32;
-            let mut shard = head.shards[shard_of(id)].lock();
-            match work.one(
-                &mut shard,
-                id,
-                sample.t_ms,
-                Value::Histogram(&sample.histogram),
-            ) {
-                Some(Place::Late) => work.applied.late_histograms.push(sample.clone()),
-                Some(Place::InOrder) => work.applied.histograms += 1,
-                None => {}
+            let value = Value::Histogram(&sample.histogram);
+            if work.histogram(sample.reference, sample.t_ms, value) {
+                work.applied.late_histograms.push(sample.clone());
             }
-            unpin(&mut shard, id);
         }
         for sample in &self.batch.float_histograms {
-            let id = sample.reference as u32;
-            let mut shard = head.shards[shard_of(id)].lock();
-            match work.one(
-                &mut shard,
-                id,
-                sample.t_ms,
-                Value::FloatHistogram(&sample.histogram),
-            ) {
-                Some(Place::Late) => work.applied.late_float_histograms.push(sample.clone()),
-                Some(Place::InOrder) => work.applied.histograms += 1,
-                None => {}
+            let value = Value::FloatHistogram(&sample.histogram);
+            if work.histogram(sample.reference, sample.t_ms, value) {
+                work.applied.late_float_histograms.push(sample.clone());
             }
-            unpin(&mut shard, id);
         }
         for (id, metadata) in self.batch.metadata.drain(..) {
             let mut shard = head.shards[shard_of(id)].lock();
@@ -630,6 +618,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Applies a histogram; says whether it is late.
+    fn histogram(&mut self, reference: u64, t_ms: i64, value: Value<'_>) -> bool {
+        let id = reference as u32;
+        let head = self.head;
+        let mut shard = head.shards[shard_of(id)].lock();
+        let place = self.one(&mut shard, id, t_ms, value);
+        unpin(&mut shard, id);
+        self.applied.histograms += u64::from(place == Some(Place::InOrder));
+        place == Some(Place::Late)
+    }
+
     /// Applies a sample; says where it went, `None` where it was left out.
     #[inline]
     fn one(&mut self, shard: &mut Shard, id: u32, t_ms: i64, value: Value<'_>) -> Option<Place> {

@@ -1,10 +1,7 @@
 //! `chunks_head/`: full chunks of the head, written once, read through memory maps
 //! (prometheus/prometheus `tsdb/docs/format/head_chunks.md`, `tsdb/chunks/head_chunks.go`).
 //!
-//! ```text
-//! file:  magic 0x0130BC91 <4> | version 1 <1> | padding <3> | chunk...
-//! chunk: series <8> | min <8> | max <8> | encoding <1> | len <uvarint> | data | crc32c of all <4>
-//! ```
+//! The bytes are [`tsdb_format::head_chunks`]'.
 //!
 //! Chunks are buffered before they are written, and read from the buffer till then: losing the
 //! buffer loses nothing, since the write-ahead log has the samples. For that reason, too, a write
@@ -20,20 +17,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use storage::StorageError;
-use tsdb_format::bytes::{Reader, crc32, put_be32, put_be64, put_uvarint};
-use tsdb_format::{Cause, FormatError};
+use tsdb_format::FormatError;
+use tsdb_format::chunk::Encoding;
+use tsdb_format::head_chunks::{self, FILE_BYTES, HEADER_BYTES, HeadChunk};
 
 use crate::fs::{File, FileSystem, Mapping};
 
-const MAGIC: u32 = 0x0130_BC91;
-const VERSION: u8 = 1;
-const FILE_HEADER: usize = 8;
-/// Series, two times, encoding.
-const CHUNK_HEADER: usize = 25;
-const MAX_FILE: u64 = 128 * 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
-/// Set in the encoding of chunks whose samples arrived out of order.
-const OUT_OF_ORDER: u8 = 0x80;
 const WHAT: &str = "head chunk";
 
 /// A chunk of the files.
@@ -41,8 +31,7 @@ pub struct StoredChunk {
     pub series: u64,
     pub min_ms: i64,
     pub max_ms: i64,
-    /// The type byte without the out-of-order mark.
-    pub encoding: u8,
+    pub encoding: Encoding,
     pub out_of_order: bool,
     bytes: Source,
     data: Range<usize>,
@@ -156,7 +145,7 @@ impl ChunkFiles {
                 }
                 Err((valid, error)) => {
                     drop(map);
-                    if valid <= FILE_HEADER {
+                    if valid <= HEADER_BYTES {
                         files.fs.remove_file(&path)?;
                     } else {
                         files.fs.open(&path)?.set_len(valid as u64)?;
@@ -189,26 +178,18 @@ impl ChunkFiles {
     }
 
     /// Stores a chunk and says where.
-    pub fn write(
-        &self,
-        series: u64,
-        (min_ms, max_ms): (i64, i64),
-        encoding: u8,
-        out_of_order: bool,
-        data: &[u8],
-    ) -> u64 {
+    pub fn write(&self, chunk: &HeadChunk<'_>) -> u64 {
         self.written.inc();
         let mut writing = self.writing.lock();
-        let most = CHUNK_HEADER + 10 + data.len() + 4;
+        let most = head_chunks::stored_bytes(chunk.data);
         let full = writing
             .last()
-            .is_none_or(|c| c.flushed + (c.buffer.len() + most) as u64 > MAX_FILE);
+            .is_none_or(|c| c.flushed + (c.buffer.len() + most) as u64 > FILE_BYTES);
         if full {
             self.flush_all(&mut writing, true);
             let number = self.next_number.fetch_add(1, Ordering::Relaxed) as u32;
             let mut buffer = Vec::with_capacity(BUFFER + 4096);
-            put_be32(&mut buffer, MAGIC);
-            buffer.extend_from_slice(&[VERSION, 0, 0, 0]);
+            buffer.extend_from_slice(&head_chunks::header());
             writing.push(Current {
                 number,
                 file: None,
@@ -219,16 +200,7 @@ impl ChunkFiles {
         }
         let current = writing.last_mut().expect("one was just pushed");
         let offset = current.flushed + current.buffer.len() as u64;
-        let start = current.buffer.len();
-        let out = &mut current.buffer;
-        put_be64(out, series);
-        put_be64(out, min_ms as u64);
-        put_be64(out, max_ms as u64);
-        out.push(encoding | if out_of_order { OUT_OF_ORDER } else { 0 });
-        put_uvarint(out, data.len() as u64);
-        out.extend_from_slice(data);
-        let crc = crc32(&out[start..]);
-        put_be32(out, crc);
+        head_chunks::put_chunk(&mut current.buffer, chunk);
         let reference = u64::from(current.number) << 32 | offset;
         if current.buffer.len() >= current.flush_at {
             self.flush_all(&mut writing, false);
@@ -274,7 +246,7 @@ impl ChunkFiles {
             None => {
                 let file = self.fs.create(&self.path(current.number))?;
                 // Mapped once at its greatest length; it grows into the map.
-                let map = file.map(MAX_FILE as usize)?;
+                let map = file.map(FILE_BYTES as usize)?;
                 let len = AtomicU64::new(0);
                 self.maps
                     .write()
@@ -325,11 +297,12 @@ impl ChunkFiles {
             if let Some(mapped) = &mapped {
                 let len = mapped.len.load(Ordering::Acquire);
                 if offset < len {
-                    let bytes = &mapped.map[offset as usize..len as usize];
-                    let header = parse(bytes, offset)?;
-                    let at = offset as usize;
-                    let data = at + header.data.start..at + header.data.end;
-                    return Ok(header.stored(Source::Mapped(mapped.map.clone()), data));
+                    let file = &mapped.map[..len as usize];
+                    let (chunk, next) = head_chunks::chunk(file, offset as u32)?;
+                    // The data lies before the checksum.
+                    let end = next as usize - 4;
+                    let data = end - chunk.data.len()..end;
+                    return Ok(stored(&chunk, Source::Mapped(mapped.map.clone()), data));
                 }
             }
             let writing = self.writing.lock();
@@ -340,13 +313,9 @@ impl ChunkFiles {
                 continue; // It was written out meanwhile.
             }
             let at = (offset - current.flushed) as usize;
-            let Some(bytes) = current.buffer.get(at..) else {
-                return Err(FormatError::invalid(WHAT, offset, "no such head chunk"));
-            };
-            let header = parse(bytes, offset)?;
-            let copy = bytes[header.data.clone()].to_vec();
-            let all = 0..copy.len();
-            return Ok(header.stored(Source::Buffered(copy), all));
+            let (chunk, _) = head_chunks::chunk(&current.buffer, at as u32)?;
+            let source = Source::Buffered(chunk.data.to_vec());
+            return Ok(stored(&chunk, source, 0..chunk.data.len()));
         }
     }
 
@@ -394,45 +363,16 @@ impl ChunkFiles {
     }
 }
 
-struct Header {
-    series: u64,
-    min_ms: i64,
-    max_ms: i64,
-    encoding: u8,
-    data: Range<usize>,
-}
-
-impl Header {
-    fn stored(self, bytes: Source, data: Range<usize>) -> StoredChunk {
-        StoredChunk {
-            series: self.series,
-            min_ms: self.min_ms,
-            max_ms: self.max_ms,
-            encoding: self.encoding & !OUT_OF_ORDER,
-            out_of_order: self.encoding & OUT_OF_ORDER != 0,
-            bytes,
-            data,
-        }
-    }
-}
-
-fn parse(bytes: &[u8], offset: u64) -> Result<Header, FormatError> {
-    let mut reader = Reader::at(WHAT, bytes, offset);
-    let series = reader.be64()?;
-    let min_ms = reader.be64()? as i64;
-    let max_ms = reader.be64()? as i64;
-    let encoding = reader.u8()?;
-    let data = reader.uvarint_bytes()?;
-    let end = reader.position();
-    let data = end - data.len()..end;
-    reader.expect_crc(crc32(&bytes[..end]))?;
-    Ok(Header {
-        series,
-        min_ms,
-        max_ms,
-        encoding,
+fn stored(chunk: &HeadChunk<'_>, bytes: Source, data: Range<usize>) -> StoredChunk {
+    StoredChunk {
+        series: chunk.series,
+        min_ms: chunk.min_ms,
+        max_ms: chunk.max_ms,
+        encoding: chunk.encoding,
+        out_of_order: chunk.out_of_order,
+        bytes,
         data,
-    })
+    }
 }
 
 /// Hands every chunk of a file to `take`; damage comes with the length that is good.
@@ -441,46 +381,21 @@ fn scan(
     bytes: &[u8],
     take: &mut impl FnMut(LoadedChunk),
 ) -> Result<(), (usize, FormatError)> {
-    let mut reader = Reader::new("head chunk file", bytes);
-    let header = reader.be32().and_then(|magic| Ok((magic, reader.be32()?)));
-    match header {
-        Ok((MAGIC, version)) if version >> 24 == u32::from(VERSION) => {}
-        Ok((MAGIC, version)) => {
-            let cause = Cause::Version((version >> 24) as u8);
-            return Err((0, FormatError::new("head chunk file", 4, cause)));
-        }
-        Ok((found, _)) => {
-            let expected = MAGIC;
-            let cause = Cause::Magic { expected, found };
-            return Err((0, FormatError::new("head chunk file", 0, cause)));
-        }
-        Err(error) => return Err((0, error)),
-    }
-    let mut at = FILE_HEADER;
-    while at < bytes.len() {
-        // Upstream allocates ahead: a header of zeros is the end.
-        let rest = &bytes[at..];
-        if rest.iter().take(CHUNK_HEADER + 1).all(|byte| *byte == 0) {
-            return match rest.iter().position(|byte| *byte != 0) {
-                None => Ok(()),
-                Some(i) => {
-                    let text = "non-zero bytes behind the last chunk";
-                    Err((at, FormatError::invalid(WHAT, (at + i) as u64, text)))
-                }
-            };
-        }
-        let header = parse(rest, at as u64).map_err(|error| (at, error))?;
-        let samples = tsdb_format::chunk::sample_count(WHAT, &rest[header.data.clone()])
-            .map_err(|error| (at, error))?;
+    head_chunks::check_header(bytes).map_err(|error| (0, error))?;
+    let mut valid = HEADER_BYTES;
+    for chunk in head_chunks::chunks(bytes) {
+        let (offset, chunk) = chunk.map_err(|error| (valid, error))?;
+        let samples =
+            tsdb_format::chunk::sample_count(WHAT, chunk.data).map_err(|error| (valid, error))?;
         take(LoadedChunk {
-            reference: u64::from(number) << 32 | at as u64,
-            series: header.series,
-            min_ms: header.min_ms,
-            max_ms: header.max_ms,
-            out_of_order: header.encoding & OUT_OF_ORDER != 0,
+            reference: u64::from(number) << 32 | u64::from(offset),
+            series: chunk.series,
+            min_ms: chunk.min_ms,
+            max_ms: chunk.max_ms,
+            out_of_order: chunk.out_of_order,
             samples,
         });
-        at += header.data.end + 4;
+        valid = offset as usize + head_chunks::stored_bytes(chunk.data);
     }
     Ok(())
 }
@@ -506,6 +421,22 @@ mod tests {
         data
     }
 
+    fn chunk(
+        series: u64,
+        (min_ms, max_ms): (i64, i64),
+        out_of_order: bool,
+        data: &[u8],
+    ) -> HeadChunk<'_> {
+        HeadChunk {
+            series,
+            min_ms,
+            max_ms,
+            encoding: Encoding::Xor,
+            out_of_order,
+            data,
+        }
+    }
+
     #[test]
     fn chunks_are_read_before_and_after_they_are_written_out() {
         let dir = tempfile::tempdir().unwrap();
@@ -513,7 +444,8 @@ mod tests {
         {
             let (files, ..) = load(dir.path());
             for i in 0..400u64 {
-                let reference = files.write(i, (i as i64, i as i64 + 5), 1, i % 7 == 0, &data(i));
+                let reference =
+                    files.write(&chunk(i, (i as i64, i as i64 + 5), i % 7 == 0, &data(i)));
                 refs.push((reference, i));
             }
             for (reference, i) in &refs {
@@ -527,7 +459,7 @@ mod tests {
         assert_eq!((found, damage), (refs.clone(), None));
         assert!(files.read(refs[399].0).unwrap().data() == data(399));
         // New chunks go to a new file.
-        assert_eq!(files.write(9, (0, 0), 1, false, &data(9)) >> 32, 2);
+        assert_eq!(files.write(&chunk(9, (0, 0), false, &data(9))) >> 32, 2);
         assert!(files.read(5 << 32).is_err());
     }
 
@@ -537,7 +469,7 @@ mod tests {
         let refs: Vec<u64> = {
             let (files, ..) = load(dir.path());
             let refs = (0..10)
-                .map(|i| files.write(i, (0, 1), 1, false, &data(i)))
+                .map(|i| files.write(&chunk(i, (0, 1), false, &data(i))))
                 .collect();
             files.flush().unwrap();
             refs
@@ -562,7 +494,7 @@ mod tests {
             ChunkFiles::load(Arc::new(fs.clone()), dir.path(), Default::default(), |_| {}).unwrap();
         fs.plan(0, Fault::Full);
         let refs: Vec<u64> = (0..200)
-            .map(|i| files.write(i, (0, 1), 1, false, &data(i)))
+            .map(|i| files.write(&chunk(i, (0, 1), false, &data(i))))
             .collect();
         assert!(files.flush().is_err());
         assert!(files.read(refs[150]).unwrap().data() == data(150));

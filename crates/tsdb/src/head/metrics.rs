@@ -45,6 +45,10 @@ pub struct HeadMetrics {
     pub exemplar_last_seconds: Gauge,
     pub exemplars_out_of_order: Counter,
     pub exemplars_max: Gauge,
+    /// Numbers of batches: the newest, and the oldest that is not through.
+    pub newest_batch: Gauge,
+    pub oldest_batch: Gauge,
+    pub chunk_file_bytes: Gauge,
     pub wal: WriterMetrics,
     pub wbl: WriterMetrics,
 }
@@ -83,6 +87,11 @@ impl HeadMetrics {
         let appended = by_type(
             "head_samples_appended_total",
             "Total number of appended samples.",
+        );
+        // Snapshots of the head's memory are not read: the log has it all.
+        r.counter(
+            "snapshot_replay_error_total",
+            "Total number snapshot replays that failed.",
         );
         HeadMetrics {
             active_appenders: r.gauge("head_active_appenders", "Number of currently active appender transactions"),
@@ -127,6 +136,9 @@ impl HeadMetrics {
             ),
             exemplars_out_of_order: r.counter("exemplar_out_of_order_exemplars_total", "Total number of out of order exemplar ingestion failed attempts."),
             exemplars_max: r.gauge("exemplar_max_exemplars", "Total number of exemplars the exemplar storage can store, resizeable."),
+            newest_batch: r.gauge("isolation_high_watermark", "The highest TSDB append ID that has been given out."),
+            oldest_batch: r.gauge("isolation_low_watermark", "The lowest TSDB append ID that is still referenced."),
+            chunk_file_bytes: r.gauge("head_chunks_storage_size_bytes", "Size of the chunks_head directory."),
             wal: writer(&r, "wal"),
             wbl: writer(&r, "out_of_order_wbl"),
         }
@@ -145,6 +157,11 @@ fn writer(r: &Registry, log: &str) -> WriterMetrics {
         writes_failed: r.counter(&name("writes_failed_total"), "Total number of write log writes that failed."),
         truncations_failed: r.counter(&name("truncations_failed_total"), "Total number of write log truncations that failed."),
         truncations: r.counter(&name("truncations_total"), "Total number of write log truncations attempted."),
+        completed_pages: r.counter(&name("completed_pages_total"), "Total number of completed pages."),
+        record_parts: r.counter(
+            &name("record_part_writes_total"),
+            "Total number of record parts written before flushing.",
+        ),
         record_bytes: r.counter(
             &name("record_parts_bytes_written_total"),
             "Total number of record part bytes written before flushing, including CRC and compression headers.",

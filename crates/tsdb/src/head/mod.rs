@@ -10,6 +10,7 @@ pub mod exemplars;
 mod index;
 pub mod isolation;
 mod metrics;
+mod open_histogram;
 pub mod out_of_order;
 mod postings;
 mod read;
@@ -319,6 +320,7 @@ impl Head {
     /// # Errors
     /// The first write that failed.
     pub fn flush(&self, sync: bool) -> io::Result<()> {
+        self.metrics.chunk_file_bytes.set(self.files.bytes() as f64);
         if !sync {
             return self.files.flush();
         }

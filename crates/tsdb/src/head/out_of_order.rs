@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, Histogram};
-use tsdb_format::chunk::{Appended, Encoding, FloatHistogramChunk, HistogramChunk, XorChunk};
+use tsdb_format::chunk::{Encoding, XorChunk};
+use tsdb_format::head_chunks::HeadChunk;
 
 use super::chunk_files::ChunkFiles;
+use super::open_histogram::OpenHistogram;
+use super::series::Value;
 
 /// A sample's value, owned and cheap to clone.
 #[derive(Clone, Debug)]
@@ -13,6 +16,17 @@ pub enum OwnedValue {
     Float(f64),
     Histogram(Arc<Histogram>),
     FloatHistogram(Arc<FloatHistogram>),
+}
+
+impl OwnedValue {
+    /// The value, borrowed.
+    pub fn borrow(&self) -> Value<'_> {
+        match self {
+            OwnedValue::Float(v) => Value::Float(*v),
+            OwnedValue::Histogram(h) => Value::Histogram(h),
+            OwnedValue::FloatHistogram(h) => Value::FloatHistogram(h),
+        }
+    }
 }
 
 /// A chunk of late samples in `chunks_head/`.
@@ -47,8 +61,14 @@ impl OutOfOrder {
     pub fn write_out(&mut self, series: u64, files: &ChunkFiles) -> Vec<u64> {
         let mut written = Vec::new();
         for chunk in encode(&self.samples) {
-            let range = (chunk.min_ms, chunk.max_ms);
-            let reference = files.write(series, range, chunk.encoding as u8, true, &chunk.data);
+            let reference = files.write(&HeadChunk {
+                series,
+                min_ms: chunk.min_ms,
+                max_ms: chunk.max_ms,
+                encoding: chunk.encoding,
+                out_of_order: true,
+                data: &chunk.data,
+            });
             self.chunks.push(LateChunk {
                 reference,
                 min_ms: chunk.min_ms,
@@ -86,8 +106,7 @@ pub struct Encoded {
 
 enum Open {
     Float(XorChunk),
-    Histogram(Box<HistogramChunk>),
-    FloatHistogram(Box<FloatHistogramChunk>),
+    Histogram(OpenHistogram),
 }
 
 /// Encodes sorted samples into as few chunks as their kinds allow, of at most 120 floats each.
@@ -97,67 +116,48 @@ pub fn encode(samples: &[(i64, OwnedValue)]) -> Vec<Encoded> {
     let mut out: Vec<Encoded> = Vec::new();
     let mut open: Option<(Open, i64, i64)> = None;
     for (t, value) in samples {
-        let (t, mut done) = (*t, None);
-        open = Some(match (open.take(), value) {
-            (Some((Open::Float(mut chunk), min, _)), OwnedValue::Float(v))
-                if chunk.samples() < 120 =>
-            {
-                chunk.append(t, *v);
-                (Open::Float(chunk), min, t)
+        let (t, value) = (*t, value.borrow());
+        let done = match (open.take(), value) {
+            (Some((Open::Float(mut chunk), min, _)), Value::Float(v)) if chunk.samples() < 120 => {
+                chunk.append(t, v);
+                open = Some((Open::Float(chunk), min, t));
+                None
             }
-            (before, OwnedValue::Float(v)) => {
-                done = before;
+            (before, Value::Float(v)) => {
                 let mut chunk = XorChunk::new();
-                chunk.append(t, *v);
-                (Open::Float(chunk), t, t)
+                chunk.append(t, v);
+                open = Some((Open::Float(chunk), t, t));
+                before
             }
-            (Some((Open::Histogram(mut chunk), min, max)), OwnedValue::Histogram(h)) => {
-                match chunk.append(None, 0, t, h) {
-                    Ok(Appended::Next(next)) => {
-                        done = Some((Open::Histogram(chunk), min, max));
-                        (Open::Histogram(next), t, t)
+            (Some((Open::Histogram(mut chunk), min, max)), value) if chunk.takes(value) => {
+                let result = chunk.append(None, t, value);
+                let last = if result.is_ok() { t } else { max };
+                match result {
+                    Ok(Some(next)) => {
+                        open = Some((Open::Histogram(next), t, t));
+                        Some((Open::Histogram(chunk), min, max))
                     }
-                    Ok(_) => (Open::Histogram(chunk), min, t),
-                    Err(_) => (Open::Histogram(chunk), min, max),
+                    Ok(None) | Err(_) => {
+                        open = Some((Open::Histogram(chunk), min, last));
+                        None
+                    }
                 }
             }
-            (before, OwnedValue::Histogram(h)) => {
-                let mut chunk = Box::new(HistogramChunk::new());
-                match chunk.append(None, 0, t, h) {
-                    Ok(_) => {
-                        done = before;
-                        (Open::Histogram(chunk), t, t)
+            (before, value) => {
+                let chunk = OpenHistogram::for_value(value)
+                    .and_then(|mut chunk| chunk.append(None, t, value).ok().map(|_| chunk));
+                match chunk {
+                    Some(chunk) => {
+                        open = Some((Open::Histogram(chunk), t, t));
+                        before
                     }
-                    Err(_) => {
+                    None => {
                         open = before;
-                        continue;
+                        None
                     }
                 }
             }
-            (Some((Open::FloatHistogram(mut chunk), min, max)), OwnedValue::FloatHistogram(h)) => {
-                match chunk.append(None, 0, t, h) {
-                    Ok(Appended::Next(next)) => {
-                        done = Some((Open::FloatHistogram(chunk), min, max));
-                        (Open::FloatHistogram(next), t, t)
-                    }
-                    Ok(_) => (Open::FloatHistogram(chunk), min, t),
-                    Err(_) => (Open::FloatHistogram(chunk), min, max),
-                }
-            }
-            (before, OwnedValue::FloatHistogram(h)) => {
-                let mut chunk = Box::new(FloatHistogramChunk::new());
-                match chunk.append(None, 0, t, h) {
-                    Ok(_) => {
-                        done = before;
-                        (Open::FloatHistogram(chunk), t, t)
-                    }
-                    Err(_) => {
-                        open = before;
-                        continue;
-                    }
-                }
-            }
-        });
+        };
         out.extend(done.map(finish));
     }
     out.extend(open.map(finish));
@@ -167,8 +167,7 @@ pub fn encode(samples: &[(i64, OwnedValue)]) -> Vec<Encoded> {
 fn finish((open, min_ms, max_ms): (Open, i64, i64)) -> Encoded {
     let (encoding, data) = match open {
         Open::Float(chunk) => (Encoding::Xor, chunk.bytes().to_vec()),
-        Open::Histogram(chunk) => (Encoding::Histogram, chunk.bytes().to_vec()),
-        Open::FloatHistogram(chunk) => (Encoding::FloatHistogram, chunk.bytes().to_vec()),
+        Open::Histogram(chunk) => (chunk.encoding(), chunk.bytes().to_vec()),
     };
     Encoded {
         encoding,

@@ -289,20 +289,14 @@ impl RangeSeries {
     ) -> Result<(), StorageError> {
         let max_ms = max_ms.min(parts.visible_to_ms);
         let chunks = (parts.full.iter())
-            .map(|chunk| (Encoding::from_byte(chunk.encoding), chunk.data()))
+            .map(|chunk| (chunk.encoding, chunk.data()))
             .chain(
                 parts
                     .open
                     .iter()
-                    .map(|open| (Some(open.encoding), &open.data[..])),
+                    .map(|open| (open.encoding, &open.data[..])),
             );
         for (encoding, data) in chunks {
-            let Some(encoding) = encoding else {
-                return Err(StorageError::Corrupt(format!(
-                    "head series {}: unknown chunk encoding",
-                    self.labels
-                )));
-            };
             decode_chunk(encoding, data, min_ms, max_ms, out).map_err(|e| self.corrupt(&e))?;
         }
         Ok(())
@@ -321,11 +315,8 @@ impl RangeSeries {
                 continue;
             }
             let stored = self.head.files.read(chunk.reference)?;
-            let Some(encoding) = Encoding::from_byte(stored.encoding) else {
-                continue;
-            };
             let mut more = Columns::default();
-            decode_chunk(encoding, stored.data(), min_ms, max_ms, &mut more)
+            decode_chunk(stored.encoding, stored.data(), min_ms, max_ms, &mut more)
                 .map_err(|e| self.corrupt(&e))?;
             merge_columns(&mut all, more);
         }
@@ -361,14 +352,8 @@ impl RangeSeries {
         max_ms: i64,
     ) -> Result<Vec<Encoded>, StorageError> {
         let max_ms = max_ms.min(parts.visible_to_ms);
-        let full = parts.full.iter().filter_map(|chunk| {
-            Some((
-                Encoding::from_byte(chunk.encoding)?,
-                chunk.min_ms,
-                chunk.max_ms,
-                chunk.data(),
-            ))
-        });
+        let full = (parts.full.iter())
+            .map(|chunk| (chunk.encoding, chunk.min_ms, chunk.max_ms, chunk.data()));
         let open = parts
             .open
             .iter()

@@ -4,13 +4,14 @@
 //! bytes; rare things (histograms, late samples, metadata) are behind one pointer.
 
 use model::{FloatHistogram, Histogram, Metadata};
-use storage::AppendError;
+use storage::{AppendError, Overridden};
 use tsdb_format::bytes::Reader;
-use tsdb_format::chunk::{Appended, Encoding, FloatHistogramChunk, HistogramChunk, XorState};
-use tsdb_format::wal::record::{encode_float_histogram, encode_histogram};
+use tsdb_format::chunk::{Encoding, XorState};
+use tsdb_format::head_chunks::HeadChunk;
 
 use super::chunk_files::ChunkFiles;
 use super::isolation::Pins;
+use super::open_histogram::OpenHistogram;
 use super::out_of_order::{OutOfOrder, OwnedValue};
 use super::slab::{Handle, Slab};
 
@@ -47,44 +48,6 @@ impl Value<'_> {
             Value::Float(v) => OwnedValue::Float(v),
             Value::Histogram(h) => OwnedValue::Histogram(h.clone().into()),
             Value::FloatHistogram(h) => OwnedValue::FloatHistogram(h.clone().into()),
-        }
-    }
-}
-
-/// The open chunk of a series whose last sample is a histogram.
-pub enum OpenHistogram {
-    Integer(HistogramChunk),
-    Float(FloatHistogramChunk),
-}
-
-impl OpenHistogram {
-    fn last_t_ms(&self) -> i64 {
-        match self {
-            OpenHistogram::Integer(chunk) => chunk.last_t_ms(),
-            OpenHistogram::Float(chunk) => chunk.last_t_ms(),
-        }
-    }
-
-    /// The encoded chunk.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            OpenHistogram::Integer(chunk) => chunk.bytes(),
-            OpenHistogram::Float(chunk) => chunk.bytes(),
-        }
-    }
-
-    fn samples(&self) -> u16 {
-        match self {
-            OpenHistogram::Integer(chunk) => chunk.samples(),
-            OpenHistogram::Float(chunk) => chunk.samples(),
-        }
-    }
-
-    /// How it is encoded.
-    pub fn encoding(&self) -> Encoding {
-        match self {
-            OpenHistogram::Integer(_) => Encoding::Histogram,
-            OpenHistogram::Float(_) => Encoding::FloatHistogram,
         }
     }
 }
@@ -456,7 +419,7 @@ impl Shard {
             if t_ms == last {
                 return match self.is_last_value(series, value) {
                     true => Ok(Place::InOrder),
-                    false => Err(AppendError::Duplicate),
+                    false => Err(AppendError::Duplicate(overridden(series, t_ms, value))),
                 };
             }
         }
@@ -479,23 +442,9 @@ impl Shard {
             (None, Value::Float(v)) if series.xor.samples() > 0 => {
                 series.xor.last_value().to_bits() == v.to_bits()
             }
-            (Some((OpenHistogram::Integer(chunk), ..)), Value::Histogram(h)) => {
-                chunk.last_sample().is_some_and(|last| {
-                    h.is_stale() && last.is_stale()
-                        || bytes_of(&without_hint(last), encode_histogram)
-                            == bytes_of(&without_hint(h.clone()), encode_histogram)
-                })
-            }
-            (Some((OpenHistogram::Float(chunk), ..)), Value::FloatHistogram(h)) => {
-                chunk.last_sample().is_some_and(|last| {
-                    h.is_stale() && last.is_stale()
-                        || bytes_of(&without_float_hint(last), encode_float_histogram)
-                            == bytes_of(&without_float_hint(h.clone()), encode_float_histogram)
-                })
-            }
+            (Some((open, ..)), value) => open.is_last(value),
             // Only full chunks, after a restart: what is in the log again is the same sample.
             (None, _) => series.xor.samples() == 0,
-            _ => false,
         }
     }
 
@@ -530,20 +479,21 @@ impl Shard {
     }
 }
 
-fn without_hint(mut h: Histogram) -> Histogram {
-    h.counter_reset_hint = model::CounterResetHint::Unknown;
-    h
-}
-
-fn without_float_hint(mut h: FloatHistogram) -> FloatHistogram {
-    h.counter_reset_hint = model::CounterResetHint::Unknown;
-    h
-}
-
-fn bytes_of<H>(histogram: &H, encode: impl Fn(&mut Vec<u8>, &H)) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode(&mut out, histogram);
-    out
+/// What a refused float would have replaced.
+#[cold]
+fn overridden(series: &Series, t_ms: i64, value: Value<'_>) -> Option<Overridden> {
+    let Value::Float(new) = value else {
+        return None;
+    };
+    let existing = match series.open_histogram() {
+        Some(_) => None,
+        None => Some(series.xor.last_value()),
+    };
+    Some(Overridden {
+        t_ms,
+        existing,
+        new,
+    })
 }
 
 /// The first timestamp of an XOR chunk with samples.
@@ -579,23 +529,33 @@ fn chunk_end(start_ms: i64, now_ms: i64, max_ms: i64, ratio_to_full: f64) -> i64
     (start_ms as f64 + (max_ms - start_ms) as f64 / n.floor()) as i64
 }
 
+/// Writes a chunk of histograms to the files.
+fn write_histograms(id: u32, open: &OpenHistogram, min_ms: i64, files: &ChunkFiles) -> u64 {
+    files.write(&HeadChunk {
+        series: u64::from(id),
+        min_ms,
+        max_ms: open.last_t_ms(),
+        encoding: open.encoding(),
+        out_of_order: false,
+        data: open.bytes(),
+    })
+}
+
 /// Writes the open chunk, of either kind, to the files.
 fn write_open(series: &mut Series, slab: &mut Slab, files: &ChunkFiles) {
     let histogram = series.extra.as_mut().and_then(|e| e.histogram.take());
     let reference = if let Some((open, min_ms, _)) = histogram {
-        let range = (min_ms, open.last_t_ms());
-        files.write(
-            u64::from(series.id),
-            range,
-            open.encoding().byte(),
-            false,
-            open.bytes(),
-        )
+        write_histograms(series.id, &open, min_ms, files)
     } else if series.xor.samples() > 0 {
         let data = &slab.get(&series.open)[..series.xor.len()];
-        let range = (first_t_ms(data), series.xor.last_t_ms());
-        let id = u64::from(series.id);
-        files.write(id, range, Encoding::Xor.byte(), false, data)
+        files.write(&HeadChunk {
+            series: u64::from(series.id),
+            min_ms: first_t_ms(data),
+            max_ms: series.xor.last_t_ms(),
+            encoding: Encoding::Xor,
+            out_of_order: false,
+            data,
+        })
     } else {
         return;
     };
@@ -660,10 +620,6 @@ fn append_histogram(
     value: Value<'_>,
     policy: &ChunkPolicy<'_>,
 ) -> Result<Outcome, AppendError> {
-    let encoding = match value {
-        Value::FloatHistogram(_) => Encoding::FloatHistogram,
-        Value::Histogram(_) | Value::Float(_) => Encoding::Histogram,
-    };
     // Its header tells whether the next chunk goes on counting.
     let mut previous = None;
     let mut outcome = Outcome::Appended;
@@ -680,7 +636,7 @@ fn append_histogram(
         let bytes = open.bytes().len();
         let range_end = range_end(*min_ms, policy.range_ms);
         let (min_ms, samples, last) = (*min_ms, open.samples(), open.last_t_ms());
-        let other = open.encoding() != encoding;
+        let other = !open.takes(value);
         let predict = !*predicted && bytes >= TARGET_HISTOGRAM_BYTES / 4;
         *predicted |= predict;
         if predict {
@@ -694,63 +650,31 @@ fn append_histogram(
         }
     }
     if let Some((open, min_ms, _)) = &previous {
-        let range = (*min_ms, open.last_t_ms());
-        let id = u64::from(series.id);
-        let byte = open.encoding().byte();
-        let reference = policy.files.write(id, range, byte, false, open.bytes());
+        let reference = write_histograms(series.id, open, *min_ms, policy.files);
         push_full(slab, series, reference);
     }
     slab.give(std::mem::replace(&mut series.open, Handle::none()));
     if series.open_histogram().is_none() {
         outcome = Outcome::NewChunk;
         series.next_at_ms = range_end(t_ms, policy.range_ms);
-        let open = match encoding {
-            Encoding::FloatHistogram => OpenHistogram::Float(FloatHistogramChunk::new()),
-            _ => OpenHistogram::Integer(HistogramChunk::new()),
+        let Some(open) = OpenHistogram::for_value(value) else {
+            return Ok(Outcome::Duplicate);
         };
         series.extra_mut().histogram = Some((open, t_ms, false));
     }
     let previous = previous.map(|(open, ..)| open);
+    let id = series.id;
     let Some((open, min_ms, predicted)) = &mut series.extra_mut().histogram else {
         return Ok(Outcome::Duplicate);
     };
-    let invalid =
-        |error: tsdb_format::FormatError| AppendError::InvalidHistogram(error.to_string());
-    let next = match (&mut *open, value) {
-        (OpenHistogram::Integer(chunk), Value::Histogram(h)) => {
-            let before = match &previous {
-                Some(OpenHistogram::Integer(before)) => Some(before),
-                _ => None,
-            };
-            match chunk.append(before, 0, t_ms, h) {
-                Ok(Appended::Next(next)) => Ok(Some(OpenHistogram::Integer(*next))),
-                Ok(_) => Ok(None),
-                Err(error) => Err(invalid(error)),
-            }
-        }
-        (OpenHistogram::Float(chunk), Value::FloatHistogram(h)) => {
-            let before = match &previous {
-                Some(OpenHistogram::Float(before)) => Some(before),
-                _ => None,
-            };
-            match chunk.append(before, 0, t_ms, h) {
-                Ok(Appended::Next(next)) => Ok(Some(OpenHistogram::Float(*next))),
-                Ok(_) => Ok(None),
-                Err(error) => Err(invalid(error)),
-            }
-        }
-        _ => Ok(None),
-    };
+    let next = open.append(previous.as_ref(), t_ms, value);
     match next {
         Ok(None) => Ok(outcome),
         Ok(Some(next)) => {
             let before = std::mem::replace(open, next);
-            let range = (*min_ms, before.last_t_ms());
+            let reference = write_histograms(id, &before, *min_ms, policy.files);
             (*min_ms, *predicted) = (t_ms, false);
             series.next_at_ms = range_end(t_ms, policy.range_ms);
-            let byte = before.encoding().byte();
-            let id = u64::from(series.id);
-            let reference = policy.files.write(id, range, byte, false, before.bytes());
             push_full(slab, series, reference);
             Ok(Outcome::NewChunk)
         }
@@ -758,7 +682,7 @@ fn append_histogram(
             if open.samples() == 0 {
                 series.extra_mut().histogram = None;
             }
-            Err(error)
+            Err(AppendError::InvalidHistogram(error.to_string()))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tsdb_format::wal::page::{Compression, Compressor, PageWriter};
+use tsdb_format::wal::page::{Compression, Compressor, HEADER_BYTES, PAGE_BYTES, PageWriter};
 
 use super::{segment_path, segments};
 use crate::fs::{File, FileSystem};
@@ -17,6 +17,8 @@ pub struct WriterMetrics {
     pub writes_failed: telemetry::Counter,
     pub truncations_failed: telemetry::Counter,
     pub truncations: telemetry::Counter,
+    pub completed_pages: telemetry::Counter,
+    pub record_parts: telemetry::Counter,
     pub record_bytes: telemetry::Counter,
     pub segment: telemetry::Gauge,
 }
@@ -116,10 +118,8 @@ impl Writer {
         let mut written = self.pages.position();
         for record in records.into_iter().filter(|record| !record.is_empty()) {
             let (stored, compression) = self.compressor.compress(record);
-            if let Some(metrics) = &self.metrics {
-                metrics.record_bytes.add(record.len() as u64);
-            }
-            if written + self.buffer.len() as u64 > 0
+            let stored_len = stored.len();
+            let parts = if written + self.buffer.len() as u64 > 0
                 && !self.pages.fits(stored.len(), self.segment_bytes)
             {
                 // The compressor owns the stored bytes and the cut needs all of self.
@@ -127,9 +127,14 @@ impl Writer {
                 self.write_buffer(written)?;
                 self.cut()?;
                 written = 0;
-                self.pages.write(&stored, compression, &mut self.buffer);
+                self.pages.write(&stored, compression, &mut self.buffer)
             } else {
-                self.pages.write(stored, compression, &mut self.buffer);
+                self.pages.write(stored, compression, &mut self.buffer)
+            };
+            if let Some(metrics) = &self.metrics {
+                metrics.record_parts.add(parts);
+                let bytes = stored_len as u64 + parts * HEADER_BYTES as u64;
+                metrics.record_bytes.add(bytes);
             }
         }
         self.write_buffer(written)
@@ -149,6 +154,8 @@ impl Writer {
             return Ok(());
         }
         let result = self.file.write_at(at, &self.buffer);
+        let page = PAGE_BYTES as u64;
+        let pages = (at + self.buffer.len() as u64) / page - at / page;
         self.buffer.clear();
         if self.buffer.capacity() > 4 << 20 {
             self.buffer = Vec::new();
@@ -157,6 +164,7 @@ impl Writer {
             Ok(()) => {
                 if let Some(metrics) = &self.metrics {
                     metrics.page_flushes.inc();
+                    metrics.completed_pages.add(pages);
                 }
                 Ok(())
             }

@@ -30,7 +30,7 @@ use super::index::LabelIndex;
 use super::isolation::Isolation;
 use super::metrics::{HeadMetrics, Times};
 use super::out_of_order::OwnedValue;
-use super::series::{ChunkPolicy, SHARDS, Value, shard_of};
+use super::series::{ChunkPolicy, SHARDS, shard_of};
 use super::{Head, HeadOptions, LateLog, Recent, shards};
 use crate::Error;
 use crate::fs::FileSystem;
@@ -334,12 +334,7 @@ impl Head {
                     .unwrap_or(rest.len());
                 let mut shard = self.shards[place].lock();
                 for (id, t_ms, value) in &rest[..run] {
-                    let value = match value {
-                        OwnedValue::Float(v) => Value::Float(*v),
-                        OwnedValue::Histogram(h) => Value::Histogram(h),
-                        OwnedValue::FloatHistogram(h) => Value::FloatHistogram(h),
-                    };
-                    match shard.append(*id, *t_ms, value, &policy) {
+                    match shard.append(*id, *t_ms, value.borrow(), &policy) {
                         Ok(super::series::Outcome::Duplicate) => continue,
                         Ok(super::series::Outcome::NewChunk) => new_chunks += 1,
                         Ok(super::series::Outcome::Appended) => {}
