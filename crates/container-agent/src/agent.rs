@@ -1,9 +1,9 @@
 //! Puts a page together: the cgroups there are, who they are, what the kernel says of them now.
 //!
-//! Everything is read when a page is asked for. Between pages only the engine's events do something:
+//! Everything but what containers fill of their file systems is read when a page is asked for. Between pages only the engine's events do something:
 //! a container that starts or ends is looked at once, so that one which nobody saw alive is counted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,13 @@ use exposition::{Family, Value, Writer};
 use parking_lot::Mutex;
 
 use crate::cgroup::Cgroups;
-use crate::filesystems;
+use crate::engine_stats::Told;
+use crate::filesystems::{host, usage::Usages};
 use crate::groups::{Group, Groups};
 use crate::identity::{Identities, Identity, id_of};
-use crate::info::{Container, DiskIo, Machine, Network, PerDisk, Schedstat, Stats};
+use crate::info::{
+    Container, DiskIo, Filesystem, Machine, Network, PerDisk, Schedstat, Spec, Stats,
+};
 use crate::labels::LabelPolicy;
 use crate::machine::{self, Host};
 use crate::metrics::{self, Page};
@@ -40,9 +43,12 @@ pub struct Config {
 /// Reads containers and machine.
 pub struct Agent {
     config: Config,
-    cgroups: Cgroups,
+    /// `None`: they cannot be read, and engines are asked instead.
+    cgroups: Option<Cgroups>,
     host: Host,
     identities: Arc<Identities>,
+    /// What containers fill of their file systems; `None` where nobody wants to know.
+    usages: Option<Arc<Usages>>,
     state: Mutex<State>,
 }
 
@@ -74,20 +80,32 @@ const MACHINE_MS: i64 = 5 * 60 * 1000;
 
 impl Agent {
     /// An agent that reads these cgroups.
-    pub fn new(config: Config, cgroups: Cgroups, host: Host, identities: Arc<Identities>) -> Agent {
+    pub fn new(
+        config: Config,
+        cgroups: Option<Cgroups>,
+        host: Host,
+        identities: Arc<Identities>,
+        usages: Option<Arc<Usages>>,
+    ) -> Agent {
         Agent {
             config,
             cgroups,
             host,
             identities,
+            usages,
             state: Mutex::default(),
         }
     }
 
-    /// Writes the page at the time `now_ms`, without the program's own metrics.
-    pub fn write(&self, now_ms: i64, writer: &mut Writer) {
+    /// Writes the page at the time `now_ms`, without the program's own metrics. `told` is what engines
+    /// say of their containers; it counts where there are no cgroups.
+    pub fn write(&self, now_ms: i64, told: &[Told], writer: &mut Writer) {
         let mut state = self.state.lock();
-        let (containers, failed) = match self.collect(&mut state, now_ms) {
+        let collected = match &self.cgroups {
+            Some(cgroups) => self.collect(&mut state, cgroups, now_ms),
+            None => Ok(self.collect_told(&mut state, told, now_ms)),
+        };
+        let (containers, failed) = match collected {
             Ok(containers) => (containers, false),
             Err(error) => {
                 tracing::warn!(err = %error, "Couldn't get containers");
@@ -129,10 +147,10 @@ impl Agent {
     fn collect(
         &self,
         state: &mut State,
+        cgroups: &Cgroups,
         now_ms: i64,
     ) -> Result<Vec<Container>, crate::cgroup::Error> {
-        let paths = self.cgroups.list()?;
-        let mut devices = Devices::new(&self.host);
+        let paths = cgroups.list()?;
         let boot_ms = self.host.boot_ms();
         let mut containers = Vec::new();
         for path in &paths {
@@ -146,20 +164,82 @@ impl Agent {
             };
             containers.push(container);
         }
-        for container in &mut containers {
-            devices.name(
-                container
-                    .stats
-                    .first_mut()
-                    .and_then(|stats| stats.disk_io.as_mut()),
-            );
+        state.sched.retain(|path, _| paths.contains(path));
+        self.complete(state, &mut containers, paths, now_ms);
+        Ok(containers)
+    }
+
+    /// The same from what engines tell.
+    fn collect_told(&self, state: &mut State, told: &[Told], now_ms: i64) -> Vec<Container> {
+        let mut containers = Vec::new();
+        let mut paths = BTreeSet::new();
+        for (identity, stats) in told {
+            let path = format!("/docker/{}", identity.id);
+            let mut container = Container {
+                name: path.clone(),
+                ..Container::default()
+            };
+            let spec = &mut container.spec;
+            (spec.has_cpu, spec.has_memory) = (true, true);
+            (spec.cpu, spec.memory) = (identity.cpu.clone(), identity.memory.clone());
+            let mut stats = stats.clone();
+            complete_container(&mut container, &mut stats, identity, now_ms);
+            container.stats.push(stats);
+            containers.push(container);
+            paths.insert(path);
+        }
+        self.complete(state, &mut containers, paths, now_ms);
+        containers
+    }
+
+    /// What a page has beyond single cgroups: file systems, names of devices, containers nobody saw.
+    fn complete(
+        &self,
+        state: &mut State,
+        containers: &mut Vec<Container>,
+        paths: BTreeSet<String>,
+        now_ms: i64,
+    ) {
+        if self.config.groups.any(&[Group::Disk, Group::DiskIo]) {
+            self.add_filesystems(containers);
+        }
+        let mut devices = Devices::new(&self.host);
+        for container in containers.iter_mut() {
+            let stats = container.stats.first_mut();
+            devices.name(stats.and_then(|stats| stats.disk_io.as_mut()));
+        }
+        if let Some(usages) = &self.usages {
+            usages.asked(now_ms);
         }
         self.forget(state, now_ms);
         state.unseen.retain(|path, _| !paths.contains(path));
         containers.extend(state.unseen.values().map(|unseen| unseen.container.clone()));
-        state.sched.retain(|path, _| paths.contains(path));
         state.shown = paths.into_iter().collect();
-        Ok(containers)
+    }
+
+    /// The root has the host's file systems; a container the one it writes to, with what it fills of
+    /// it. As upstream shows it, all inodes of a container are in use, and the counters are the device's.
+    fn add_filesystems(&self, containers: &mut [Container]) {
+        let filesystems = host::of_host(&self.host);
+        for container in containers {
+            let Some(stats) = container.stats.first_mut() else {
+                continue;
+            };
+            if container.name == "/" {
+                stats.filesystem.clone_from(&filesystems);
+            }
+            let id = container.aliases.get(1);
+            let usage = id.and_then(|id| self.usages.as_ref()?.of(id));
+            let Some(usage) = usage else { continue };
+            let on_it = filesystems.iter().find(|fs| fs.device == usage.device);
+            stats.filesystem.extend(on_it.map(|filesystem| Filesystem {
+                usage: usage.bytes,
+                inodes: usage.inodes,
+                inodes_free: 0,
+                measured_ms: Some(usage.measured_ms),
+                ..filesystem.clone()
+            }));
+        }
     }
 
     /// Whether a cgroup is shown that is no container's.
@@ -182,27 +262,25 @@ impl Agent {
         boot_ms: Option<i64>,
     ) -> Option<Container> {
         let groups = self.config.groups;
-        let (mut spec, mut stats) = self.cgroups.read(path, groups)?;
-        let created = spec.creation_ms.max(boot_ms);
-        spec.creation_ms = created;
-        stats.timestamp_ms = Some(now_ms);
+        let cgroups = self.cgroups.as_ref()?;
+        let (spec, mut stats) = cgroups.read(path, groups)?;
         let mut container = Container {
             name: path.to_owned(),
-            spec,
+            spec: Spec {
+                creation_ms: spec.creation_ms.max(boot_ms),
+                ..spec
+            },
             ..Container::default()
         };
         let mut pid = 0;
+        stats.timestamp_ms = Some(now_ms);
         if let Some(identity) = identity {
-            identify(&mut container, identity);
-            stats.health.status = identity.health.clone();
+            complete_container(&mut container, &mut stats, identity, now_ms);
             pid = identity.pid;
         }
         if path == "/" {
             pid = 1;
             self.complete_root(&mut container, &mut stats);
-            if groups.any(&[Group::Disk, Group::DiskIo]) {
-                stats.filesystem = filesystems::of_host(&self.host);
-            }
         }
         let joins = identity.is_some_and(|identity| identity.joins_network);
         if pid > 0 && !joins {
@@ -211,7 +289,7 @@ impl Agent {
         if groups.has(Group::Process)
             && let Some(processes) = &mut stats.processes
         {
-            let pids = self.cgroups.processes(path);
+            let pids = cgroups.processes(path);
             processes.process_count = pids.len() as u64;
             for pid in pids {
                 let (descriptors, sockets) = self.descriptors(pid);
@@ -225,7 +303,7 @@ impl Agent {
         if groups.has(Group::Sched)
             && let Some(cpu) = &mut stats.cpu
         {
-            cpu.schedstat = self.schedstat(state, path);
+            cpu.schedstat = self.schedstat(state, path, cgroups);
         }
         if path != "/" || self.config.root_stats {
             container.stats.push(stats);
@@ -240,7 +318,7 @@ impl Agent {
         container.spec.has_memory = true;
         container.spec.memory.limit = value("MemTotal");
         container.spec.memory.swap_limit = value("SwapTotal");
-        if self.cgroups.version() == 2
+        if self.version() == 2
             && let Some(memory) = &mut stats.memory
             && memory.usage == 0
         {
@@ -248,6 +326,11 @@ impl Agent {
             memory.swap = value("SwapTotal").saturating_sub(value("SwapFree"));
             memory.working_set = memory.usage.saturating_sub(memory.total_inactive_file);
         }
+    }
+
+    /// Of the cgroups.
+    fn version(&self) -> u8 {
+        self.cgroups.as_ref().map_or(2, Cgroups::version)
     }
 
     fn proc_text(&self, pid: u32, file: &str) -> String {
@@ -289,10 +372,10 @@ impl Agent {
         })
     }
 
-    fn schedstat(&self, state: &mut State, path: &str) -> Schedstat {
+    fn schedstat(&self, state: &mut State, path: &str, cgroups: &Cgroups) -> Schedstat {
         let sched = state.sched.entry(path.to_owned()).or_default();
         let mut alive = HashMap::new();
-        for pid in self.cgroups.processes(path) {
+        for pid in cgroups.processes(path) {
             let now = proc::schedstat(&self.proc_text(pid, "schedstat"));
             if let Some(value) = now.or_else(|| sched.alive.get(&pid).copied()) {
                 alive.insert(pid, value);
@@ -363,7 +446,7 @@ impl Agent {
     fn path_of(&self, state: &State, identity: &Identity) -> String {
         if identity.pid > 0 {
             let text = self.proc_text(identity.pid, "cgroup");
-            let path = proc::cgroup_path(&text, self.cgroups.version());
+            let path = proc::cgroup_path(&text, self.version());
             if let Some(path) = path.filter(|path| id_of(path) == Some(&identity.id)) {
                 return path.to_owned();
             }
@@ -383,6 +466,18 @@ fn add(sum: &mut Schedstat, value: &Schedstat) {
     sum.run_time = sum.run_time.wrapping_add(value.run_time);
     sum.runqueue_time = sum.runqueue_time.wrapping_add(value.runqueue_time);
     sum.run_periods = sum.run_periods.wrapping_add(value.run_periods);
+}
+
+/// What the engine says of a container beside numbers.
+fn complete_container(
+    container: &mut Container,
+    stats: &mut Stats,
+    identity: &Identity,
+    now_ms: i64,
+) {
+    identify(container, identity);
+    stats.timestamp_ms = Some(now_ms);
+    stats.health.status.clone_from(&identity.health);
 }
 
 fn identify(container: &mut Container, identity: &Identity) {

@@ -7,22 +7,29 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as Bollard;
+use bollard::models::EventMessage;
 use bollard::query_parameters::{EventsOptions, ListContainersOptions};
 use futures::StreamExt;
 use service::Shutdown;
 use telemetry::{Counter, Gauge};
 
 use crate::agent::Agent;
+use crate::engine_stats::Engines;
+use crate::filesystems::usage::Usages;
 use crate::identity::{Identities, Identity};
+use crate::now_ms;
 
 /// How long an engine may take for an answer.
 const TIMEOUT_SECONDS: u64 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long an engine may say nothing before it is asked whether it is still there.
+const CHECK: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Containers that are asked about at a time.
 const INSPECTS: usize = 8;
 
@@ -57,6 +64,10 @@ pub struct Follower {
     pub optional: bool,
     pub identities: Arc<Identities>,
     pub agent: Arc<Agent>,
+    /// To be told of new containers; `None` where nobody wants to know what they fill.
+    pub usages: Option<Arc<Usages>>,
+    /// To be told of an engine that answers; `None` where nobody asks it for numbers.
+    pub engines: Option<Arc<Engines>>,
     pub up: Gauge,
     pub connects: Counter,
     pub events: Counter,
@@ -124,6 +135,12 @@ impl Follower {
             .unwrap_or_default();
         self.list(&docker, mine).await.map_err(engine)?;
         self.identities.set_engine_version(version.clone());
+        if let Some(engines) = &self.engines {
+            engines.set(&self.address, docker.clone());
+        }
+        if let Some(usages) = &self.usages {
+            usages.changed();
+        }
         self.up.set(1.0);
         self.connects.inc();
         said.clear();
@@ -134,16 +151,39 @@ impl Follower {
             containers = mine.len(),
             "Following the engine"
         );
-        while let Some(event) = events.next().await {
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = tokio::time::sleep(CHECK) => {
+                    self.check(&docker, said).await;
+                    continue;
+                }
+            };
+            let Some(event) = event else { return Ok(()) };
             let event = event.map_err(engine)?;
             self.events.inc();
-            let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
-            let action = event.action.unwrap_or_default();
-            self.apply(&docker, mine, &id, &action)
-                .await
-                .map_err(engine)?;
+            let Some(event) = Event::of(event) else {
+                continue;
+            };
+            self.apply(&docker, mine, event).await.map_err(engine)?;
         }
-        Ok(())
+    }
+
+    /// Whether an engine that says nothing still answers. One that hangs keeps its stream open: what
+    /// it said last stays in force, and it is heard again as soon as it goes on.
+    async fn check(&self, docker: &Docker, said: &mut String) {
+        let answer = tokio::time::timeout(PATIENCE, docker.ping()).await;
+        let answers = matches!(answer, Ok(Ok(_)));
+        self.up.set(f64::from(u8::from(answers)));
+        if answers {
+            said.clear();
+        } else if said.is_empty() {
+            "the engine does not answer".clone_into(said);
+            tracing::warn!(
+                address = self.address,
+                "the engine does not answer; containers keep the names they had"
+            );
+        }
     }
 
     async fn list(&self, docker: &Docker, mine: &mut Vec<String>) -> Result<(), Bollard> {
@@ -195,21 +235,30 @@ impl Follower {
         &self,
         docker: &Docker,
         mine: &mut Vec<String>,
-        id: &str,
-        action: &str,
+        event: Event,
     ) -> Result<(), Bollard> {
-        match Action::of(action) {
+        let id = event.id.as_str();
+        if matches!(
+            event.action,
+            Action::Create | Action::Describe | Action::Start
+        ) && !mine.iter().any(|known| known == id)
+        {
+            mine.push(id.to_owned());
+        }
+        match event.action {
+            Action::Create => self.learn(&event),
             Action::Describe => {
-                if !mine.iter().any(|known| known == id) {
-                    mine.push(id.to_owned());
-                }
                 self.inspect(docker, id).await?;
             }
             Action::Start => {
-                if !mine.iter().any(|known| known == id) {
-                    mine.push(id.to_owned());
+                // One that is gone before it could be asked about is counted all the same.
+                if self.inspect(docker, id).await?.is_none() {
+                    self.learn(&event);
                 }
-                if let Some(identity) = self.inspect(docker, id).await? {
+                if let Some(usages) = &self.usages {
+                    usages.changed();
+                }
+                if let Some(identity) = self.identities.get(id) {
                     self.observe(identity).await;
                 }
             }
@@ -229,6 +278,20 @@ impl Follower {
         Ok(())
     }
 
+    /// Takes who a container is from the event, where nothing better is known.
+    fn learn(&self, event: &Event) {
+        let known = self.identities.get(&event.id);
+        let mut identity = match known {
+            Some(known) => Identity::clone(&known),
+            None => Identity::from_event(&event.id, &event.attributes),
+        };
+        match event.action {
+            Action::Create => identity.created_ms = event.time_ms,
+            _ => identity.started_ms = event.time_ms,
+        }
+        self.identities.set(identity);
+    }
+
     async fn observe(&self, identity: Arc<Identity>) {
         let agent = Arc::clone(&self.agent);
         let read = tokio::task::spawn_blocking(move || agent.observe(&identity, now_ms()));
@@ -238,9 +301,32 @@ impl Follower {
     }
 }
 
+/// What an engine tells of a container.
+struct Event {
+    action: Action,
+    id: String,
+    /// Name, image and labels of the container.
+    attributes: HashMap<String, String>,
+    time_ms: Option<i64>,
+}
+
+impl Event {
+    /// `None`: it concerns no container.
+    fn of(message: EventMessage) -> Option<Event> {
+        let actor = message.actor?;
+        Some(Event {
+            action: Action::of(&message.action.unwrap_or_default()),
+            id: actor.id.filter(|id| !id.is_empty())?,
+            attributes: actor.attributes.unwrap_or_default(),
+            time_ms: message.time_nano.map(|nanos| nanos / 1_000_000),
+        })
+    }
+}
+
 /// What an event asks for.
 #[derive(Debug, PartialEq)]
 enum Action {
+    Create,
     Describe,
     Start,
     End,
@@ -252,7 +338,8 @@ impl Action {
     fn of(action: &str) -> Action {
         match action {
             "start" | "restart" => Action::Start,
-            "create" | "rename" | "update" | "pause" | "unpause" => Action::Describe,
+            "create" => Action::Create,
+            "rename" | "update" | "pause" | "unpause" => Action::Describe,
             // Podman says `died` and `remove`.
             "kill" | "stop" | "die" | "died" => Action::End,
             "destroy" | "remove" => Action::Remove,
@@ -260,13 +347,6 @@ impl Action {
             _ => Action::Nothing,
         }
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A client for an address as `-docker` and `-podman` take it; says what is missing.

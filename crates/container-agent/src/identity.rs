@@ -2,12 +2,13 @@
 //! here: names stay until it says otherwise.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, HostConfig};
 use parking_lot::RwLock;
 
-use crate::info::parse_time;
+use crate::info::{CpuSpec, MemorySpec, parse_time};
 
 /// One container as its engine describes it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,9 +28,30 @@ pub struct Identity {
     pub health: String,
     /// The network is another container's, and counted there.
     pub joins_network: bool,
+    /// The directory of the layer it writes to, where the engine tells.
+    pub layer: Option<PathBuf>,
+    /// The directory of its log.
+    pub logs: Option<PathBuf>,
+    /// Limits as they were asked for; the cgroup's count where there is one.
+    pub cpu: CpuSpec,
+    pub memory: MemorySpec,
 }
 
 impl Identity {
+    /// What an event says of a container that could not be asked about.
+    pub fn from_event(id: &str, attributes: &HashMap<String, String>) -> Identity {
+        let attribute = |name: &str| attributes.get(name).cloned().unwrap_or_default();
+        let labels = attributes.iter();
+        let labels = labels.filter(|(name, _)| !NOT_LABELS.contains(&name.as_str()));
+        Identity {
+            id: id.to_owned(),
+            name: attribute("name").trim_start_matches('/').to_owned(),
+            image: attribute("image"),
+            labels: labels.map(|(n, v)| (n.clone(), v.clone())).collect(),
+            ..Identity::default()
+        }
+    }
+
     /// What `inspect` says. `envs` are the beginnings of the names of variables to keep
     /// (`-env_metadata_whitelist`). `None` without an id.
     pub fn from_inspect(answer: ContainerInspectResponse, envs: &[String]) -> Option<Identity> {
@@ -42,9 +64,26 @@ impl Identity {
         }
         let health = state.health.and_then(|health| health.status);
         let health = health.map(|status| status.to_string()).unwrap_or_default();
-        let network = answer.host_config.and_then(|host| host.network_mode);
+        let id = answer.id.filter(|id| !id.is_empty())?;
+        // Beside the log lie other files of the container's; a log elsewhere is not its own.
+        let files = [answer.log_path, answer.hostname_path];
+        let logs = files.iter().flatten().find_map(|file| {
+            let directory = Path::new(file).parent()?;
+            directory.ends_with(&id).then(|| directory.to_owned())
+        });
+        let driver = answer.graph_driver.map(|mut driver| {
+            let upper = driver.data.remove("UpperDir");
+            upper.filter(|path| path.starts_with('/'))
+        });
+        let host = answer.host_config.unwrap_or_default();
+        let (cpu, memory) = limits(&host);
+        let network = host.network_mode;
         Some(Identity {
-            id: answer.id.filter(|id| !id.is_empty())?,
+            layer: driver.flatten().map(PathBuf::from),
+            logs,
+            cpu,
+            memory,
+            id,
             name: answer
                 .name
                 .unwrap_or_default()
@@ -67,6 +106,36 @@ impl Identity {
             joins_network: network.is_some_and(|mode| mode.starts_with("container:")),
         })
     }
+}
+
+/// What engines put among the labels in an event's attributes.
+const NOT_LABELS: [&str; 8] = [
+    "name",
+    "image",
+    "exitCode",
+    "signal",
+    "oldName",
+    "execID",
+    "execDuration",
+    "containerExitCode",
+];
+
+fn limits(host: &HostConfig) -> (CpuSpec, MemorySpec) {
+    let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+    let positive = |value| number(value).filter(|value| *value > 0);
+    let period = positive(host.cpu_period).unwrap_or(100_000);
+    let nanos = positive(host.nano_cpus).map(|nanos| nanos.saturating_mul(period) / 1_000_000_000);
+    let cpu = CpuSpec {
+        limit: positive(host.cpu_shares).unwrap_or(1024),
+        quota: positive(host.cpu_quota).or(nanos).unwrap_or(0),
+        period,
+    };
+    let memory = MemorySpec {
+        limit: number(host.memory).unwrap_or(0),
+        reservation: number(host.memory_reservation).unwrap_or(0),
+        swap_limit: number(host.memory_swap).unwrap_or(0),
+    };
+    (cpu, memory)
 }
 
 fn kept(variables: &[String], beginnings: &[String]) -> BTreeMap<String, String> {
@@ -107,6 +176,13 @@ impl Identities {
     /// The container with this id.
     pub fn get(&self, id: &str) -> Option<Arc<Identity>> {
         self.by_id.read().get(id).cloned()
+    }
+
+    /// The containers that run.
+    pub fn running(&self) -> Vec<Arc<Identity>> {
+        let by_id = self.by_id.read();
+        let running = by_id.values().filter(|identity| identity.pid > 0);
+        running.cloned().collect()
     }
 
     /// Number of containers known.
@@ -182,7 +258,9 @@ mod tests {
     fn an_answer() {
         let json = r#"{"Id":"ab","Name":"/web","Created":"2026-01-02T03:04:05.678Z","RestartCount":2,
             "State":{"Pid":42,"StartedAt":"0001-01-01T00:00:00Z","Health":{"Status":"starting"}},
-            "HostConfig":{"NetworkMode":"container:cd"},
+            "HostConfig":{"NetworkMode":"container:cd","NanoCpus":500000000,"Memory":4096,"MemorySwap":-1},
+            "GraphDriver":{"Name":"overlay2","Data":{"UpperDir":"/d/overlay2/x/diff"}},
+            "LogPath":"","HostnamePath":"/d/containers/ab/hostname",
             "Config":{"Image":"nginx:1","Labels":{"город":"Köln"},"Env":["APP_X=1=2","PATH=/bin","BAD"]}}"#;
         let answer: ContainerInspectResponse = serde_json::from_str(json).unwrap();
         let identity = Identity::from_inspect(answer, &["APP_".to_owned()]).unwrap();
@@ -200,6 +278,13 @@ mod tests {
         );
         assert!(identity.joins_network);
         assert_eq!(identity.health, "starting");
+        assert_eq!(identity.layer, Some(PathBuf::from("/d/overlay2/x/diff")));
+        assert_eq!(identity.logs, Some(PathBuf::from("/d/containers/ab")));
+        assert_eq!((identity.cpu.quota, identity.cpu.limit), (50_000, 1024));
+        assert_eq!(
+            (identity.memory.limit, identity.memory.swap_limit),
+            (4096, 0)
+        );
         assert_eq!(
             Identity::from_inspect(ContainerInspectResponse::default(), &[]),
             None

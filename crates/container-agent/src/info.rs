@@ -292,6 +292,9 @@ pub struct Filesystem {
     pub io_in_progress: u64,
     pub io_time: u64,
     pub weighted_io_time: u64,
+    /// When `usage` was measured, where that is not the time of the page.
+    #[serde(skip)]
+    pub measured_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

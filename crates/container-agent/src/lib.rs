@@ -1,14 +1,17 @@
 //! container-agent: what cAdvisor shows of containers, read when somebody asks.
 //!
 //! Who the containers are comes from the engine's API (`docker`, `identity`), numbers from cgroups and
-//! `/proc` (`cgroup`, `proc`, `machine`), at the moment of the scrape and not in between. `agent` puts
-//! both together; `metrics` makes the page and is pure, as are `groups`, `info` and `labels`. It never
-//! asks an engine for numbers, and writes nowhere. Start with [`run`].
+//! `/proc` (`cgroup`, `proc`, `machine`), at the moment of the scrape and not in between; only what the
+//! containers fill of their file systems is measured apart (`filesystems::usage`). `agent` puts all
+//! together; `metrics` makes the page and is pure, as are `groups`, `info` and `labels`. An engine is
+//! asked for numbers only where cgroups cannot be read (`engine_stats`). It writes nowhere. Start with
+//! [`run`].
 
 pub mod agent;
 pub mod cgroup;
 mod docker;
-mod filesystems;
+mod engine_stats;
+pub mod filesystems;
 mod flags;
 pub mod groups;
 pub mod identity;
@@ -21,12 +24,15 @@ mod web;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use service::{Args, Boot, Error, HttpOptions, Program};
 
 use crate::agent::{Agent, Config};
 use crate::cgroup::Cgroups;
-use crate::groups::Groups;
+use crate::engine_stats::Engines;
+use crate::filesystems::usage::Usages;
+use crate::groups::{Group, Groups};
 use crate::identity::Identities;
 use crate::labels::LabelPolicy;
 use crate::machine::Host;
@@ -76,32 +82,73 @@ pub fn config(args: &Args) -> Result<Config, String> {
 pub async fn run(boot: Boot) -> Result<(), Error> {
     let args = Arc::clone(&boot.args);
     let config = config(&args).map_err(Error::new)?;
-    let cgroups = Cgroups::find(Path::new(args.str("cgroup_root")))
-        .map_err(|error| Error::new(error.to_string()))?;
-    tracing::info!(version = cgroups.version(), "Reading cgroups");
-    if config.groups.has(groups::Group::Disk) {
-        tracing::info!(
-            "File system usage is the host's (id=\"/\"); that of containers is not collected"
-        );
-    }
+    let cgroups = match Cgroups::find(Path::new(args.str("cgroup_root"))) {
+        Ok(cgroups) => {
+            tracing::info!(version = cgroups.version(), "Reading cgroups");
+            Some(cgroups)
+        }
+        Err(error) if args.str("docker").is_empty() => return Err(Error::new(error.to_string())),
+        Err(error) => {
+            tracing::warn!(
+                err = %error,
+                "the engine is asked for the numbers instead: it tells less, and works harder"
+            );
+            None
+        }
+    };
     let identities = Arc::new(Identities::default());
-    let agent = Agent::new(config, cgroups, Host::find(), Arc::clone(&identities));
+    let asked = cgroups.is_none().then(Arc::<Engines>::default);
+    let host = Host::find();
+    let usages = config.groups.has(Group::Disk).then(|| {
+        let usages = Usages::new(host.clone(), Arc::clone(&identities));
+        Arc::new(usages)
+    });
+    if let Some(usages) = &usages {
+        let started = usages.start();
+        started.map_err(|error| Error::new(format!("cannot start a thread: {error}")))?;
+    }
+    let agent = Agent::new(
+        config,
+        cgroups,
+        host,
+        Arc::clone(&identities),
+        usages.clone(),
+    );
     let agent = Arc::new(agent);
-    follow_engines(&boot, &identities, &agent);
+    follow_engines(&boot, &identities, &agent, usages.as_ref(), asked.as_ref());
 
     let options = HttpOptions {
         prefix: args.str("url_base_prefix").to_owned(),
         metrics_path: None,
         ..HttpOptions::default()
     };
-    let pages = web::router(agent, boot.metrics.clone(), args.str("prometheus_endpoint"));
+    let pages = web::router(
+        agent,
+        asked.map(|engines| (engines, identities)),
+        boot.metrics.clone(),
+        args.str("prometheus_endpoint"),
+    );
     boot.http_with(pages, options).await?;
     boot.ready();
     boot.shutdown.requested().await;
     Ok(())
 }
 
-fn follow_engines(boot: &Boot, identities: &Arc<Identities>, agent: &Arc<Agent>) {
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn follow_engines(
+    boot: &Boot,
+    identities: &Arc<Identities>,
+    agent: &Arc<Agent>,
+    usages: Option<&Arc<Usages>>,
+    engines: Option<&Arc<Engines>>,
+) {
     let up = boot.metrics.gauge_vec(
         "container_agent_engine_up",
         "Whether the engine's containers are being followed.",
@@ -137,6 +184,8 @@ fn follow_engines(boot: &Boot, identities: &Arc<Identities>, agent: &Arc<Agent>)
             optional,
             identities: Arc::clone(identities),
             agent: Arc::clone(agent),
+            usages: usages.map(Arc::clone),
+            engines: engines.map(Arc::clone),
             up: up.with(&[engine]),
             connects: connects.with(&[engine]),
             events: events.with(&[engine]),

@@ -72,8 +72,8 @@ fn what_is_not_there_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn no_cgroups_end_the_start() {
-    let boot = boot(&["-cgroup_root=/none/here", "-port=0"]).unwrap();
+async fn no_cgroups_and_no_engine_end_the_start() {
+    let boot = boot(&["-cgroup_root=/none/here", "-port=0", "-docker="]).unwrap();
     let error = run(boot).await.unwrap_err().to_string();
     assert!(
         error.starts_with("no cgroups at /none/here: mount them there"),
@@ -88,12 +88,13 @@ async fn pages() {
     let boot = boot(&[]).unwrap();
     let agent = Agent::new(
         config(&boot.args).unwrap(),
-        Cgroups::find(dir.path()).unwrap(),
+        Some(Cgroups::find(dir.path()).unwrap()),
         Host::below(dir.path()),
         Arc::default(),
+        None,
     );
     boot.metrics.gauge("own_gauge", "Ours.").set(3.0);
-    let router = web::router(Arc::new(agent), boot.metrics.clone(), "/m");
+    let router = web::router(Arc::new(agent), None, boot.metrics.clone(), "/m");
     let get = |path: &str, accept: &str| {
         let request = Request::get(path).header(header::ACCEPT, accept);
         router.clone().oneshot(request.body(Body::empty()).unwrap())

@@ -1,7 +1,6 @@
 //! The pages: metrics, `/healthz`, and one that links to them.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
@@ -13,14 +12,21 @@ use telemetry::Registry;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::agent::{Agent, write_families};
+use crate::engine_stats::Engines;
+use crate::identity::Identities;
+use crate::now_ms;
+
+/// Where numbers come from that no cgroup tells, and of whom.
+pub type Asked = (Arc<Engines>, Arc<Identities>);
 
 struct Web {
     agent: Arc<Agent>,
+    engines: Option<Asked>,
     registry: Registry,
 }
 
 /// The service's pages; `path` is that of the metrics.
-pub fn router(agent: Arc<Agent>, registry: Registry, path: &str) -> Router {
+pub fn router(agent: Arc<Agent>, engines: Option<Asked>, registry: Registry, path: &str) -> Router {
     let path = format!("/{}", path.trim_start_matches('/'));
     let landing = Html(format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"UTF-8\"><title>container-agent</title></head>\n\
@@ -32,7 +38,11 @@ pub fn router(agent: Arc<Agent>, registry: Registry, path: &str) -> Router {
     let mut pages = Router::new()
         .route(&path, get(metrics))
         .layer(compress)
-        .with_state(Arc::new(Web { agent, registry }));
+        .with_state(Arc::new(Web {
+            agent,
+            engines,
+            registry,
+        }));
     if path != "/healthz" {
         pages = pages.route("/healthz", get(|| async { "ok" }));
     }
@@ -47,13 +57,13 @@ async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     let format = negotiate(accept.unwrap_or_default(), false, Escaping::Underscores);
+    let told = match &web.engines {
+        Some((engines, identities)) => engines.ask(identities.running()).await,
+        None => Vec::new(),
+    };
     let page = tokio::task::spawn_blocking(move || {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         let mut writer = Writer::new(format);
-        web.agent.write(now_ms, &mut writer);
+        web.agent.write(now_ms(), &told, &mut writer);
         write_families(&web.registry.gather(), &mut writer);
         writer.finish()
     });

@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: real processes on free ports of loopback, receivers that
 //! record what they are sent, and waiting with a deadline.
 
+pub mod docker;
 mod http;
 pub mod part;
 mod process;

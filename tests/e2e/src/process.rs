@@ -99,6 +99,19 @@ impl Process {
         );
     }
 
+    /// Sends it a signal; nothing where it has ended.
+    pub fn signal(&self, signal: i32) {
+        if let Some(child) = &self.child {
+            // SAFETY: kill(2) with the id of our own child, which has not been waited for.
+            unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+        }
+    }
+
+    /// The id of the process; `None` where it does not run.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child

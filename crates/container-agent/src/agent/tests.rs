@@ -43,7 +43,13 @@ impl Site {
             "MemTotal: 8 kB\nMemFree: 2 kB\n",
         );
         let cgroups = Cgroups::find(&dir.path().join("cg")).unwrap();
-        let agent = Agent::new(config, cgroups, Host::below(dir.path()), Arc::default());
+        let agent = Agent::new(
+            config,
+            Some(cgroups),
+            Host::below(dir.path()),
+            Arc::default(),
+            None,
+        );
         Site { dir, agent }
     }
 
@@ -93,7 +99,7 @@ impl Site {
 
     fn page(&self, now_ms: i64) -> String {
         let mut writer = Writer::new(Format::default());
-        self.agent.write(now_ms, &mut writer);
+        self.agent.write(now_ms, &[], &mut writer);
         String::from_utf8(writer.finish().unwrap()).unwrap()
     }
 }
@@ -255,4 +261,107 @@ fn a_root_that_went_away_is_an_error_of_the_page() {
     let site = Site::new(|_| {});
     std::fs::remove_dir_all(site.dir.path().join("cg")).unwrap();
     has(&site.page(1000), "container_scrape_error 1");
+}
+
+#[test]
+fn numbers_that_an_engine_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config {
+        groups: Groups::from_flags("", DISABLED).unwrap(),
+        labels: LabelPolicy::All,
+        docker_only: false,
+        raw_prefixes: Vec::new(),
+        root_stats: true,
+        storage_duration: Duration::from_secs(120),
+        machine_id_files: String::new(),
+        boot_id_files: String::new(),
+    };
+    let agent = Agent::new(config, None, Host::below(dir.path()), Arc::default(), None);
+    let mut identity = Identity {
+        id: id(1),
+        name: "web".to_owned(),
+        ..Identity::default()
+    };
+    identity.memory.limit = 4096;
+    let stats = Stats {
+        memory: Some(crate::info::Memory {
+            usage: 77,
+            ..Default::default()
+        }),
+        ..Stats::default()
+    };
+    let told = [(Arc::new(identity), stats)];
+    let mut writer = Writer::new(Format::default());
+    agent.write(9000, &told, &mut writer);
+    let page = String::from_utf8(writer.finish().unwrap()).unwrap();
+    let web = format!("id=\"/docker/{}\",name=\"web\"", id(1));
+    has(
+        &page,
+        &format!("container_memory_usage_bytes{{{web}}} 77 9000"),
+    );
+    has(
+        &page,
+        &format!("container_spec_memory_limit_bytes{{{web}}} 4096"),
+    );
+    // One that was told of no more is gone; one that nobody was told of is shown for a while.
+    let other = Identity {
+        id: id(2),
+        name: "brief".to_owned(),
+        ..Identity::default()
+    };
+    agent.observe(&other, 9100);
+    let mut writer = Writer::new(Format::default());
+    agent.write(9500, &[], &mut writer);
+    let page = String::from_utf8(writer.finish().unwrap()).unwrap();
+    assert!(page.contains("name=\"brief\"") && !page.contains("name=\"web\""));
+}
+
+#[test]
+fn what_a_container_fills() {
+    let mut site = Site::new(|_| {});
+    let root = site.dir.path().to_owned();
+    let (major, minor) = crate::filesystems::device_of(&root).unwrap();
+    put(
+        &root,
+        "proc/1/mountinfo",
+        &format!("1 0 {major}:{minor} / / rw - ext4 /dev/sda1 rw\n"),
+    );
+    put(
+        &root,
+        "proc/diskstats",
+        &format!(" {major} {minor} sda1 1 2 3 4 5 6 7 8 9 10 11\n"),
+    );
+    put(&root, "layers/web/file", "some bytes");
+    let identity = Identity {
+        layer: Some(PathBuf::from("/layers/web")),
+        ..site.start(1, "web")
+    };
+    site.agent.identities.set(identity);
+    let usages = Arc::new(Usages::new(
+        Host::below(&root),
+        Arc::clone(&site.agent.identities),
+    ));
+    usages.start().unwrap();
+    let measured = std::time::Instant::now();
+    while usages.of(&id(1)).is_none() {
+        assert!(measured.elapsed().as_secs() < 20, "not measured");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let usage = usages.of(&id(1)).unwrap();
+    site.agent.usages = Some(usages);
+    let page = site.page(usage.measured_ms + 1500);
+    let web = format!("id=\"/docker/{}\",image=\"img\",name=\"web\"", id(1));
+    for (family, value) in [
+        ("usage_bytes", usage.bytes.to_string()),
+        ("inodes_total", "2".to_owned()),
+        ("inodes_free", "0".to_owned()),
+        ("reads_total", "1".to_owned()),
+    ] {
+        let line = format!("container_fs_{family}{{device=\"/dev/sda1\",{web}}} {value} ");
+        assert!(page.contains(&line), "no {line}\n{page}");
+    }
+    let age = format!("container_agent_fs_usage_age_seconds{{{web}}} 1.5 ");
+    assert!(page.contains(&age), "no {age}\n{page}");
+    let root = "container_fs_reads_total{device=\"/dev/sda1\",id=\"/\",image=\"\",name=\"\"} 1 ";
+    assert!(page.contains(root), "no {root}\n{page}");
 }

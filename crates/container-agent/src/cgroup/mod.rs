@@ -11,9 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::groups::Groups;
-use crate::info::{Spec, Stats};
+use crate::info::{Memory, Spec, Stats};
 
 pub use files::{Files, key_values};
+pub use v2::add as add_operation;
 
 /// How deep the tree is followed: deeper than any the kernel or systemd makes.
 const DEPTH: usize = 64;
@@ -25,6 +26,10 @@ pub enum Error {
         "no cgroups at {0}: mount them there (docker run -v /sys/fs/cgroup:/sys/fs/cgroup:ro, or --cgroupns=host), or say where they are with -cgroup_root"
     )]
     Missing(PathBuf),
+    #[error(
+        "the cgroups at {0} are only this container's own: run it with --cgroupns=host (and -v /sys/fs/cgroup:/sys/fs/cgroup:ro)"
+    )]
+    OwnView(PathBuf),
     #[error("cannot read the cgroups at {path}: {source}{hint}")]
     Unreadable {
         path: PathBuf,
@@ -53,6 +58,10 @@ impl Cgroups {
             _ => unreadable(root, source),
         })?;
         if root.join("cgroup.controllers").is_file() {
+            // What a cgroup namespace shows as the root has the files that the real one lacks.
+            if root.join("cgroup.events").exists() {
+                return Err(Error::OwnView(root.to_owned()));
+            }
             return Ok(Cgroups::V2(root.to_owned()));
         }
         match v1::Controllers::find(root) {
@@ -107,6 +116,19 @@ impl Cgroups {
             Cgroups::V1(controllers) => controllers.trees(),
             Cgroups::V2(root) => vec![root],
         }
+    }
+}
+
+/// `memory.stat` of either version into `memory`; `total`: of version 1, with the cgroups below.
+pub fn memory_stat<'a>(
+    version: u8,
+    lines: impl Iterator<Item = (&'a str, u64)>,
+    total: bool,
+    memory: &mut Memory,
+) {
+    match version {
+        1 => v1::memory_stat(lines, total, memory),
+        _ => v2::memory_stat(lines, memory),
     }
 }
 

@@ -193,9 +193,21 @@ fn read_memory(files: &Files, groups: Groups) -> Memory {
         kernel_usage: files.number("memory.kmem.usage_in_bytes").unwrap_or(0),
         ..Memory::default()
     };
-    // With `use_hierarchy` the numbers of the cgroups below count too.
     let total = files.number("memory.use_hierarchy") == Some(1);
-    for (key, value) in key_values(&files.text("memory.stat").unwrap_or_default()) {
+    let text = files.text("memory.stat").unwrap_or_default();
+    memory_stat(key_values(&text), total, &mut out);
+    out.working_set = out.usage.saturating_sub(out.total_inactive_file);
+    if groups.has(Group::MemoryNuma) {
+        let text = files.text("memory.numa_stat").unwrap_or_default();
+        out.container_data.numa_stats = numa(&text, "");
+        out.hierarchical_data.numa_stats = numa(&text, "hierarchical_");
+    }
+    out
+}
+
+/// `memory.stat`; with `total` (`memory.use_hierarchy`) the cgroups below count too.
+pub fn memory_stat<'a>(lines: impl Iterator<Item = (&'a str, u64)>, total: bool, out: &mut Memory) {
+    for (key, value) in lines {
         match (key.strip_prefix("total_"), key, total) {
             (Some("active_file"), ..) => out.total_active_file = value,
             (Some("inactive_file"), ..) => out.total_inactive_file = value,
@@ -205,6 +217,8 @@ fn read_memory(files: &Files, groups: Groups) -> Memory {
             (Some("mapped_file"), _, true) | (None, "mapped_file", false) => {
                 out.mapped_file = value;
             }
+            (None, "workingset_refault_file", _) => out.workingset_refault_file = value,
+            (None, "workingset_refault_anon", _) => out.workingset_refault_anon = value,
             (None, "pgfault", _) => {
                 out.container_data.pgfault = value;
                 out.hierarchical_data.pgfault = value;
@@ -216,13 +230,6 @@ fn read_memory(files: &Files, groups: Groups) -> Memory {
             _ => {}
         }
     }
-    out.working_set = out.usage.saturating_sub(out.total_inactive_file);
-    if groups.has(Group::MemoryNuma) {
-        let text = files.text("memory.numa_stat").unwrap_or_default();
-        out.container_data.numa_stats = numa(&text, "");
-        out.hierarchical_data.numa_stats = numa(&text, "hierarchical_");
-    }
-    out
 }
 
 /// `file=44428 N0=32614 N1=7335`

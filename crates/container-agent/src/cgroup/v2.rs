@@ -97,7 +97,33 @@ fn cpu(files: &Files, groups: Groups) -> Cpu {
 
 fn memory(files: &Files, groups: Groups) -> Memory {
     let mut memory = Memory::default();
-    for (key, value) in key_values(&files.text("memory.stat").unwrap_or_default()) {
+    let text = files.text("memory.stat").unwrap_or_default();
+    memory_stat(key_values(&text), &mut memory);
+    if groups.has(Group::Memory) {
+        memory.usage = files.number("memory.current").unwrap_or(0);
+        memory.max_usage = files.number("memory.peak").unwrap_or(0);
+        memory.swap = files.number("memory.swap.current").unwrap_or(0);
+        memory.working_set = memory.usage.saturating_sub(memory.total_inactive_file);
+        let events = files.text("memory.events").unwrap_or_default();
+        for (key, value) in key_values(&events) {
+            match key {
+                "high" => memory.events.high = value,
+                "max" => memory.events.max = value,
+                _ => {}
+            }
+        }
+    } else {
+        memory.events = MemoryEvents::default();
+    }
+    if groups.has(Group::Pressure) {
+        memory.psi = files.psi("memory.pressure");
+    }
+    memory
+}
+
+/// `memory.stat`.
+pub fn memory_stat<'a>(lines: impl Iterator<Item = (&'a str, u64)>, memory: &mut Memory) {
+    for (key, value) in lines {
         match key {
             "anon" => memory.rss = value,
             "file" => memory.cache = value,
@@ -122,26 +148,6 @@ fn memory(files: &Files, groups: Groups) -> Memory {
             _ => {}
         }
     }
-    if groups.has(Group::Memory) {
-        memory.usage = files.number("memory.current").unwrap_or(0);
-        memory.max_usage = files.number("memory.peak").unwrap_or(0);
-        memory.swap = files.number("memory.swap.current").unwrap_or(0);
-        memory.working_set = memory.usage.saturating_sub(memory.total_inactive_file);
-        let events = files.text("memory.events").unwrap_or_default();
-        for (key, value) in key_values(&events) {
-            match key {
-                "high" => memory.events.high = value,
-                "max" => memory.events.max = value,
-                _ => {}
-            }
-        }
-    } else {
-        memory.events = MemoryEvents::default();
-    }
-    if groups.has(Group::Pressure) {
-        memory.psi = files.psi("memory.pressure");
-    }
-    memory
 }
 
 /// `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`, with `cost.*` where that controller is on.

@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn actions() {
     for (action, expected) in [
+        ("create", Action::Create),
         ("start", Action::Start),
         ("health_status: healthy", Action::Describe),
         ("rename", Action::Describe),
@@ -59,7 +60,7 @@ mod played {
     impl Engine {
         pub fn tell(&self, action: &str, id: &str) {
             let line = format!(
-                "{{\"Type\":\"container\",\"Action\":\"{action}\",\"Actor\":{{\"ID\":\"{id}\"}}}}\n"
+                "{{\"Type\":\"container\",\"Action\":\"{action}\",\"Actor\":{{\"ID\":\"{id}\",\"Attributes\":{{\"image\":\"img\",\"name\":\"told\",\"exitCode\":\"0\",\"tier\":\"db\"}}}},\"timeNano\":1700000000123456789}}\n"
             );
             for stream in self.streams.lock().iter() {
                 let _ = stream.send(Ok(Bytes::from(line.clone())));
@@ -137,13 +138,21 @@ mod played {
             boot_id_files: String::new(),
         };
         let cgroups = Cgroups::find(root).unwrap();
-        let agent = Agent::new(config, cgroups, Host::below(root), Arc::clone(&identities));
+        let agent = Agent::new(
+            config,
+            Some(cgroups),
+            Host::below(root),
+            Arc::clone(&identities),
+            None,
+        );
         Follower {
             address: format!("unix://{}", socket.display()),
             envs: Vec::new(),
             optional: false,
             identities,
             agent: Arc::new(agent),
+            usages: None,
+            engines: None,
             up: Gauge::new(),
             connects: Counter::new(),
             events: Counter::new(),
@@ -208,9 +217,25 @@ async fn an_engine_is_followed_and_found_again() {
     until("a removal is noticed", || identities.get(&b).is_none()).await;
     // It never had a cgroup, and is counted.
     let mut writer = exposition::Writer::new(exposition::Format::default());
-    agent.write(now_ms(), &mut writer);
+    agent.write(now_ms(), &[], &mut writer);
     let page = String::from_utf8(writer.finish().unwrap()).unwrap();
     assert!(page.contains("name=\"second\""), "{page}");
+
+    // One that is gone before it can be asked about is what its events said.
+    let c = "c".repeat(64);
+    for action in ["create", "start", "die", "destroy"] {
+        engine.tell(action, &c);
+    }
+    until("it is counted", || {
+        let mut writer = exposition::Writer::new(exposition::Format::default());
+        agent.write(now_ms(), &[], &mut writer);
+        let page = String::from_utf8(writer.finish().unwrap()).unwrap();
+        let line = format!(
+            "container_start_time_seconds{{container_label_tier=\"db\",id=\"/docker/{c}\",image=\"img\",name=\"told\"}} 1700000000"
+        );
+        page.lines().any(|l| l.replace("1.7e+09", "1700000000") == line)
+    })
+    .await;
 
     // The engine goes away: names stay. It comes back with others: those count.
     serving.abort();

@@ -9,6 +9,17 @@ use crate::info::{Filesystem, PerDisk, Stats};
 pub(super) const TABLE: &[Metric] = &[
     gauge(
         Group::Disk,
+        "container_agent_fs_usage_age_seconds",
+        "How long ago container_fs_usage_bytes was measured of the container.",
+        |view, s, out| {
+            let mut measured = s.filesystem.iter().filter_map(|fs| fs.measured_ms);
+            if let Some(measured_ms) = measured.next() {
+                out.add((view.now_ms - measured_ms) as f64 / 1000.0);
+            }
+        },
+    ),
+    gauge(
+        Group::Disk,
         "container_fs_inodes_free",
         "Number of available Inodes",
         |_, s, out| filesystems(s, out, |fs| fs.inodes_free as f64),
