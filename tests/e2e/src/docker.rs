@@ -156,6 +156,11 @@ impl Docker {
     /// # Panics
     /// Where the engine does not take it.
     pub fn build_image_from(&self, name: &str, program: &Path) {
+        self.build_image(name, program, &[]);
+    }
+
+    /// The same, with `links` in `/bin` to the program.
+    fn build_image(&self, name: &str, program: &Path, links: &[&str]) {
         let stage = tempfile::tempdir().expect("there is room for a temporary folder");
         let file = program.file_name().expect("a program has a name");
         let bin = stage.path().join("bin");
@@ -163,6 +168,9 @@ impl Docker {
             std::fs::create_dir(stage.path().join(dir)).expect("the folder can be written");
         }
         std::fs::copy(program, bin.join(file)).expect("the program can be read");
+        for link in links {
+            std::os::unix::fs::symlink(file, bin.join(link)).expect("the folder can be written");
+        }
         let tar = stage.path().join("image.tar");
         let packed = Command::new("tar")
             .arg("-C")
@@ -178,7 +186,7 @@ impl Docker {
         self.docker(&["import", "-c", &entry, "-c", &label, &tar, name]);
     }
 
-    /// Makes the image `name` of busybox; `false`, said loudly, where there is no static one.
+    /// Makes the image `name` of busybox, with its shell; `false`, said loudly, where there is no static one.
     ///
     /// # Panics
     /// With `CI=true`, instead of `false`.
@@ -188,7 +196,7 @@ impl Docker {
             part::missing("a static busybox", HOW);
             return false;
         };
-        self.build_image_from(name, found);
+        self.build_image(name, found, &["sh"]);
         true
     }
 

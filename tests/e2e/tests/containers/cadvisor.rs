@@ -49,6 +49,7 @@ fn pages_agree() {
     docker.exec(
         "fw-same-4",
         &[
+            "busybox",
             "sh",
             "-c",
             "until [ -s /dev/shm/x ]; do sleep 0.1; done; sleep 1",
@@ -113,7 +114,7 @@ fn compare(docker: &Docker, cadvisor: &Path, groups: &[&str]) {
     wrong.extend(
         theirs
             .keys()
-            .filter(|k| !ours.contains_key(*k))
+            .filter(|k| !ours.contains_key(*k) && !is_joined_network(k))
             .map(|k| format!("missing: {k:?}")),
     );
     wrong.extend(
@@ -135,6 +136,11 @@ fn compare(docker: &Docker, cadvisor: &Path, groups: &[&str]) {
     assert!(theirs.len() > 50, "{} series of containers", theirs.len());
     assert!(wrong.is_empty(), "with {groups:?}:\n{}", wrong.join("\n"));
     eprintln!("{groups:?}: {} series of containers agree", theirs.len());
+}
+
+/// The network of a container that has joined another's: counted once here, twice there.
+fn is_joined_network((family, labels): &(String, page::Labels)) -> bool {
+    family.starts_with("container_network_") && labels["name"] == "fw-same-3"
 }
 
 /// What a family may change by while nothing happens.

@@ -25,8 +25,10 @@ fn what_containers_use() {
         "fw-life",
         &["sh", "-c", hog],
     );
-    let write = "dd if=/dev/zero of=/tmp/file bs=1M count=8 conv=fsync && sleep 600";
-    docker.run("fw-disk", &[], "fw-life", &["sh", "-c", write]);
+    let write = "dd if=/dev/zero of=/tmp/file bs=1M count=8 oflag=direct && sleep 600";
+    let limits = counted_disks();
+    let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
+    docker.run("fw-disk", &limits, "fw-life", &["sh", "-c", write]);
     docker.run("fw-host", &["--network=host"], "fw-life", &["sleep", "600"]);
     docker.run(
         "fw-joined",
@@ -48,11 +50,14 @@ fn what_containers_use() {
     );
     docker.exec(
         "fw-talk",
-        &["ping", "-q", "-c", "20", "-i", "0.05", "-s", "1400", &peer],
+        &[
+            "busybox", "ping", "-q", "-c", "20", "-i", "0.05", "-s", "1400", &peer,
+        ],
     );
     docker.exec(
         "fw-disk",
         &[
+            "busybox",
             "sh",
             "-c",
             "until [ $(stat -c %s /tmp/file) = 8388608 ]; do sleep 0.1; done; sync",
@@ -186,7 +191,10 @@ fn what_containers_use() {
     assert_eq!(page.values("machine_scrape_error", &[]), [0.0]);
     let mut process = agent.process;
     process.stop();
-    assert_eq!(process.unannounced(&[]), Vec::<String>::new());
+    assert_eq!(
+        process.unannounced(&["Received an OS signal"]),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -230,10 +238,9 @@ fn what_happens_to_containers() {
         let kills = page.of("container_oom_events_total", "fw-oom")?;
         (kills >= 1.0).then_some(())
     });
-    agent.until("the limit was hit", |page| {
-        let failures = page.of("container_memory_failcnt", "fw-oom")?;
-        (failures >= 1.0).then_some(())
-    });
+    let page = agent.page();
+    let peak = page.of("container_memory_max_usage_bytes", "fw-oom");
+    assert_eq!(peak, Some(16.0 * MIB), "it went to its limit");
 
     let health = |wanted: f64| {
         agent.until("the health is told", |page| {
@@ -241,7 +248,7 @@ fn what_happens_to_containers() {
         });
     };
     health(0.0);
-    docker.exec("fw-health", &["touch", "/tmp/well"]);
+    docker.exec("fw-health", &["busybox", "touch", "/tmp/well"]);
     health(1.0);
     let page = agent.page();
     assert_eq!(page.of("container_health_state", "fw-old"), Some(-1.0));
@@ -278,4 +285,23 @@ fn what_happens_to_containers() {
         let names = agent.names();
         (!removed.iter().any(|name| names.contains(*name))).then_some(())
     });
+}
+
+/// Options that limit the host's disks generously: newer kernels count on version 1 only what may be
+/// throttled.
+fn counted_disks() -> Vec<String> {
+    let disks = std::fs::read_dir("/sys/block")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = disks.filter_map(|disk| disk.file_name().into_string().ok());
+    let real = names.filter(|name| {
+        !["loop", "ram", "sr", "zram"]
+            .iter()
+            .any(|p| name.starts_with(p))
+    });
+    let there = real.filter(|name| std::path::Path::new(&format!("/dev/{name}")).exists());
+    there
+        .map(|name| format!("--device-write-bps=/dev/{name}:10gb"))
+        .collect()
 }

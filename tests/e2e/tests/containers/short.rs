@@ -23,7 +23,8 @@ fn two_hundred_short_lives_are_counted() {
                 "--name",
                 &name,
                 "fw-short",
-                "true",
+                "sleep",
+                "0.3",
             ]);
         }
     };
