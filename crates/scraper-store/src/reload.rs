@@ -66,6 +66,7 @@ impl Reloader {
         let db = &self.api.db;
         let tsdb = config.storage.tsdb.clone().unwrap_or_default();
         db.set_out_of_order_window_ms(tsdb.out_of_order_time_window.as_ms());
+        db.set_stale_series_threshold(tsdb.stale_series_compaction_threshold.unwrap_or(0.0));
         if let Some(exemplars) = &config.storage.exemplars {
             db.set_max_exemplars(exemplars.max_exemplars as usize);
         }

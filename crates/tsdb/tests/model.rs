@@ -38,6 +38,8 @@ enum Step {
     },
     Compact,
     Clean,
+    /// Series that ended leave the head early.
+    Stale,
     Restart,
     Kill,
     /// Killed, and appended to while the log is being read; killed once more meanwhile, if set.
@@ -60,6 +62,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(series, back, len)| Step::Delete { series, back, len }),
         2 => Just(Step::Compact),
         1 => Just(Step::Clean),
+        1 => Just(Step::Stale),
         1 => Just(Step::Restart),
         2 => Just(Step::Kill),
         1 => any::<bool>().prop_map(|again| Step::Early { again }),
@@ -77,6 +80,7 @@ struct World {
     map: BTreeMap<Labels, BTreeMap<i64, f64>>,
     deleted: Vec<(usize, i64, i64)>,
     references: Vec<u64>,
+    ticks: i64,
 }
 
 fn labels(i: usize) -> Labels {
@@ -132,6 +136,7 @@ impl World {
             map: BTreeMap::new(),
             deleted: Vec::new(),
             references: vec![0; SERIES],
+            ticks: 0,
         }
     }
 
@@ -299,6 +304,11 @@ impl World {
             Step::Compact => {
                 self.clock.fetch_add(1000, Ordering::Relaxed);
                 self.db().compact().unwrap();
+            }
+            Step::Stale => {
+                self.db().set_stale_series_threshold(0.01);
+                self.ticks += 100_000;
+                self.db().tick(self.ticks).unwrap();
             }
             Step::Clean => self.db().clean_tombstones().unwrap(),
             Step::Restart => self.reopen(true),

@@ -270,13 +270,13 @@ impl<'a> SegmentReader<'a> {
         }))
     }
 
-    /// The next record whose first byte is `wanted`, decompressed; `None` at the end. The records
+    /// The next record whose first byte is one of `wanted`, decompressed; `None` at the end. The records
     /// before it are stepped over: neither decompressed, where their first byte can be seen without
     /// that, nor held against their checksums.
     ///
     /// # Errors
     /// Damage that is met on the way.
-    pub fn next_of_type(&mut self, wanted: u8) -> Result<Option<&[u8]>> {
+    pub fn next_of_types(&mut self, wanted: &[u8]) -> Result<Option<&[u8]>> {
         loop {
             let start = self.position;
             let Some(first) = self.fragment(false)? else {
@@ -285,14 +285,15 @@ impl<'a> SegmentReader<'a> {
             };
             self.check_order(first.kind, 0)?;
             match first_byte(first.flags, first.data) {
-                Some(byte) if byte == wanted => {
+                Some(byte) if wanted.contains(&byte) => {
                     self.position = start;
                     return self.next_record();
                 }
                 Some(_) => {}
                 None => {
                     self.position = start;
-                    if self.next_record()?.and_then(|record| record.first()) == Some(&wanted) {
+                    let first = self.next_record()?.and_then(|record| record.first());
+                    if first.is_some_and(|byte| wanted.contains(byte)) {
                         // Once more: the borrow of the first reading cannot leave the loop.
                         self.position = start;
                         return self.next_record();
@@ -506,10 +507,10 @@ mod tests {
                 for (i, len) in sizes().enumerate() {
                     let record = record(i, len);
                     if record.first() == Some(&wanted) {
-                        assert!(skipping.next_of_type(wanted).unwrap() == Some(&record[..]));
+                        assert!(skipping.next_of_types(&[wanted]).unwrap() == Some(&record[..]));
                     }
                 }
-                assert_eq!(skipping.next_of_type(wanted), Ok(None));
+                assert_eq!(skipping.next_of_types(&[wanted]), Ok(None));
                 assert_eq!(skipping.valid_to(), data.len());
             }
         }

@@ -110,6 +110,23 @@ pub struct RefTombstone {
     pub max_ms: i64,
 }
 
+impl RefTombstone {
+    /// The note that a series was let go of, with all it had, which is in blocks (as upstream has it,
+    /// prometheus/prometheus#16929).
+    pub const fn eviction(reference: u64) -> RefTombstone {
+        RefTombstone {
+            reference,
+            min_ms: i64::MIN,
+            max_ms: i64::MAX,
+        }
+    }
+
+    /// Whether this is such a note. Deletions are cut to what a series has: none looks like it.
+    pub const fn is_eviction(&self) -> bool {
+        self.min_ms == i64::MIN && self.max_ms == i64::MAX
+    }
+}
+
 /// An exemplar of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefExemplar {

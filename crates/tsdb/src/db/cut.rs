@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use storage::Columns;
 use tsdb_format::Ulid;
-use tsdb_format::meta::{BlockMeta, Compaction, HINT_OUT_OF_ORDER};
+use tsdb_format::meta::{BlockMeta, Compaction, HINT_OUT_OF_ORDER, HINT_STALE_SERIES};
 
 use super::store::Store;
 use crate::Error;
@@ -19,11 +20,13 @@ use crate::head::out_of_order::{Encoded, encode};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Which samples go into a block.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
+#[derive(Clone, Copy)]
+enum What<'a> {
     InOrder,
     Late,
     All,
+    /// All of these series.
+    Stale(&'a HashMap<u32, i64>),
 }
 
 /// The end of the block that `t_ms` falls into.
@@ -101,6 +104,28 @@ impl Store {
         Ok(())
     }
 
+    /// Cuts blocks of the series that ended, and lets go of those; says how many there were.
+    pub(super) fn cut_stale(&self) -> Result<usize, Error> {
+        let ended = self.head.ended_series();
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        let (min_ms, max_ms) = self.head.times();
+        let width = self.options.min_block_duration_ms.max(1);
+        let mut written = Vec::new();
+        let mut start = min_ms.div_euclid(width).saturating_mul(width);
+        while start <= max_ms {
+            let end = start.saturating_add(width);
+            written.extend(self.write(&self.options.dir, start, end, What::Stale(&ended))?);
+            start = end;
+        }
+        self.replace(&written, &[])?;
+        self.head
+            .wait_for_readers(max_ms.saturating_add(1), PATIENCE);
+        self.head.evict(&ended);
+        Ok(ended.len())
+    }
+
     /// Writes the whole head as a block into another folder.
     pub(super) fn write_head(&self, dir: &Path) -> Result<Option<Ulid>, Error> {
         let (min_ms, max_ms) = self.head.all_times();
@@ -115,7 +140,7 @@ impl Store {
         dir: &Path,
         min_ms: i64,
         end_ms: i64,
-        what: What,
+        what: What<'_>,
     ) -> Result<Option<Ulid>, Error> {
         self.metrics.populating.set(1.0);
         let start = std::time::Instant::now();
@@ -139,7 +164,7 @@ impl Store {
         dir: &Path,
         min_ms: i64,
         end_ms: i64,
-        what: What,
+        what: What<'_>,
     ) -> Result<Option<Ulid>, Error> {
         let ulid = self.new_ulid();
         let meta = BlockMeta {
@@ -151,6 +176,7 @@ impl Store {
                 sources: vec![ulid],
                 hints: match what {
                     What::Late => vec![HINT_OUT_OF_ORDER.to_owned()],
+                    What::Stale(_) => vec![HINT_STALE_SERIES.to_owned()],
                     What::InOrder | What::All => Vec::new(),
                 },
                 ..Compaction::default()
@@ -159,7 +185,10 @@ impl Store {
             ..BlockMeta::default()
         };
         let querier = self.head.querier(min_ms, end_ms - 1);
-        let series = querier.series(true, 0, &[]);
+        let mut series = querier.series(true, 0, &[]);
+        if let What::Stale(wanted) = what {
+            series.retain(|one| wanted.contains_key(&one.id));
+        }
         if series.is_empty() {
             return Ok(None);
         }
@@ -206,13 +235,13 @@ fn chunks_of(
     series: &RangeSeries,
     min_ms: i64,
     max_ms: i64,
-    what: What,
+    what: What<'_>,
 ) -> Result<Vec<Encoded>, Error> {
     let late = match what {
         What::InOrder => Columns::default(),
-        What::Late | What::All => series.late(min_ms, max_ms)?,
+        What::Late | What::All | What::Stale(_) => series.late(min_ms, max_ms)?,
     };
-    if what == What::Late {
+    if matches!(what, What::Late) {
         return Ok(encode(&crate::columns::samples(&late)));
     }
     if late.is_empty() {

@@ -38,6 +38,7 @@ impl Store {
         if now_ms.saturating_sub(sized_ms) >= 60_000 {
             self.sized_ms.store(now_ms, Ordering::Relaxed);
             self.publish_wal_size();
+            self.compact_stale()?;
         }
         flushed.and(compacted).and(dropped)
     }
@@ -54,6 +55,25 @@ impl Store {
             self.cut_late()?;
         }
         self.compact_all()
+    }
+
+    /// Cuts the series that ended to blocks, if their share of all series is above the threshold.
+    fn compact_stale(&self) -> Result<(), Error> {
+        let threshold = f64::from_bits(self.stale_threshold.load(Ordering::Relaxed));
+        let (stale, all) = (self.head.stale_count(), self.head.series_count());
+        if threshold <= 0.0 || all == 0 || (stale as f64) < threshold * all as f64 {
+            return Ok(());
+        }
+        let _maintaining = self.maintaining.lock();
+        let start = Instant::now();
+        let series = self.cut_stale()?;
+        tracing::info!(
+            series,
+            seconds = start.elapsed().as_secs_f64(),
+            "stale series compaction"
+        );
+        self.head.stale_count();
+        Ok(())
     }
 
     fn closing(&self) -> bool {

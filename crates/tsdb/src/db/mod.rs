@@ -250,6 +250,15 @@ impl Db {
         self.store.head.set_max_exemplars(count);
     }
 
+    /// Changes the share of stale series, 0 to 1, from which on they are cut to blocks of their own
+    /// and leave the head; 0 keeps them until their time (configuration reload).
+    pub fn set_stale_series_threshold(&self, share: f64) {
+        let bits = share.clamp(0.0, 1.0).to_bits();
+        self.store
+            .stale_threshold
+            .store(bits, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Changes the retention (configuration reload).
     pub fn set_retention(&self, retention: Retention) {
         self.store.set_retention(retention);

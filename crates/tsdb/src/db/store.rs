@@ -80,6 +80,8 @@ pub struct Store {
     random: AtomicU64,
     /// When the log's size was last looked at.
     pub(super) sized_ms: AtomicI64,
+    /// The share of stale series from which they are cut to blocks early, as bits; 0 for never.
+    pub(super) stale_threshold: AtomicU64,
     /// How far the replay has come.
     progress: Arc<Progress>,
     /// Whether there is a log of late samples to be read, which may be of any time.
@@ -159,6 +161,7 @@ impl Store {
             lock: Mutex::new(lock),
             random: AtomicU64::new(0),
             sized_ms: AtomicI64::new(i64::MIN),
+            stale_threshold: AtomicU64::new(0),
             progress,
             late_to_come: late.iter().any(|segment| segment.bytes > 0),
             options,

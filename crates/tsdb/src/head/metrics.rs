@@ -12,6 +12,7 @@ use crate::wal::WriterMetrics;
 pub struct HeadMetrics {
     pub active_appenders: Gauge,
     pub series: Gauge,
+    pub stale_series: Gauge,
     pub series_created: Counter,
     pub series_removed: Counter,
     pub series_not_found: Counter,
@@ -96,6 +97,7 @@ impl HeadMetrics {
         HeadMetrics {
             active_appenders: r.gauge("head_active_appenders", "Number of currently active appender transactions"),
             series: r.gauge("head_series", "Total number of series in the head block."),
+            stale_series: r.gauge("head_stale_series", "Total number of stale series in the head block."),
             series_created: r.counter("head_series_created_total", "Total number of series created in the head"),
             series_removed: r.counter("head_series_removed_total", "Total number of series removed in the head"),
             series_not_found: r.counter("head_series_not_found_total", "Total number of requests for series that were not found."),

@@ -17,6 +17,7 @@ mod read;
 mod replay;
 pub mod series;
 pub mod slab;
+mod stale;
 mod stats;
 mod truncate;
 

@@ -98,6 +98,14 @@ impl OpenHistogram {
         }
     }
 
+    /// Whether the last sample is a stale marker.
+    pub fn is_stale(&self) -> bool {
+        match self {
+            OpenHistogram::Integer(chunk) => chunk.last_sample().is_some_and(|h| h.is_stale()),
+            OpenHistogram::Float(chunk) => chunk.last_sample().is_some_and(|h| h.is_stale()),
+        }
+    }
+
     /// The time of the last sample.
     pub fn last_t_ms(&self) -> i64 {
         match self {

@@ -387,6 +387,14 @@ impl Shard {
         }
     }
 
+    /// Whether the last sample, if it is in the open chunk, is a stale marker.
+    pub fn is_stale(&self, series: &Series) -> bool {
+        match series.open_histogram() {
+            Some((open, ..)) => open.is_stale(),
+            None => series.xor.samples() > 0 && model::is_stale(series.xor.last_value()),
+        }
+    }
+
     /// Whether a stale float has to be stored as a stale histogram, and of which kind.
     pub fn stale_as(&self, series: &Series) -> Option<Encoding> {
         series.open_histogram().map(|(open, ..)| open.encoding())

@@ -220,8 +220,9 @@ impl Head {
     }
 
     /// Removes series that have nothing, unless a batch has found one meanwhile.
-    fn remove_series(&self, place: usize, candidates: Vec<u32>, segment: u64) {
+    pub(super) fn remove_series(&self, place: usize, candidates: Vec<u32>, segment: u64) {
         let mut dead: Vec<u32> = Vec::with_capacity(candidates.len());
+        let mut logged: Vec<u32> = Vec::new();
         let mut hashes: HashMap<u32, u32> = HashMap::new();
         {
             let mut index = self.index.write();
@@ -243,6 +244,7 @@ impl Head {
                 dead.push(id);
             }
             for id in &dead {
+                logged.extend(shard.get(*id).filter(|one| one.logged).map(|one| one.id));
                 shard.remove(*id);
             }
             dead.sort_unstable();
@@ -269,6 +271,7 @@ impl Head {
         }
         self.metrics.series.add(-(dead.len() as f64));
         self.metrics.series_removed.add(dead.len() as u64);
+        self.log_evictions(&logged);
     }
 
     /// Removes log segments that only have samples before `min_ms`: the older two thirds of what is
@@ -450,6 +453,12 @@ impl Head {
             let last = last.into_iter().chain(late.map(|(_, max)| max)).max();
             let (Some(first), Some(last)) = (first, last) else {
                 continue;
+            };
+            // The log may have samples that were late, and are in a block by now: a start could take
+            // them for samples in order, if they are older than all others.
+            let first = match self.window_ms.load(Ordering::Acquire) {
+                0 => first,
+                _ => i64::MIN + 1,
             };
             let (from, to) = (min_ms.max(first), max_ms.min(last));
             if from <= to {

@@ -163,7 +163,10 @@ impl Checkpointer<'_> {
             Some(RecordType::Tombstones) => {
                 let mut stones = Vec::new();
                 record::decode_tombstones(bytes, &mut stones)?;
-                stones.retain(|stone| stone.max_ms >= min_ms);
+                stones.retain(|stone| match stone.is_eviction() {
+                    true => (self.keep)(stone.reference),
+                    false => stone.max_ms >= min_ms,
+                });
                 if !stones.is_empty() {
                     record::encode_tombstones(&stones, &mut out);
                 }

@@ -67,6 +67,7 @@ struct Floors {
 
 impl Floors {
     const UNKNOWN: i64 = i64::MAX;
+    const CLOSED: i64 = i64::MAX - 1;
 
     #[inline]
     fn get(&self, id: u64) -> i64 {
@@ -93,12 +94,20 @@ impl Floors {
     }
 }
 
+impl Floors {
+    /// No sample of the series is wanted.
+    fn close(&mut self, id: u32) {
+        self.raise(id, Floors::CLOSED);
+    }
+}
+
 /// What is known of the log's series.
 struct Known<'a> {
     head: &'a Head,
     min_valid_ms: i64,
     chunks: HashMap<u64, Vec<LoadedChunk>>,
     floors: Floors,
+    last_segment: u64,
     min_ms: i64,
     max_ms: i64,
 }
@@ -229,6 +238,7 @@ impl Head {
             min_valid_ms,
             chunks,
             floors: Floors::default(),
+            last_segment: last,
             min_ms: i64::MAX,
             max_ms: i64::MIN,
         };
@@ -370,24 +380,41 @@ impl Known<'_> {
     /// Finds the series of a folder's segments, up to the first damage: that is for the replay
     /// itself to report and to repair.
     fn folder(&mut self, fs: &dyn FileSystem, list: &[Segment]) -> Result<(), Error> {
-        let mut decoded = Vec::new();
+        const WANTED: [u8; 2] = [RecordType::Series as u8, RecordType::Tombstones as u8];
         for segment in list {
             let data = fs.map(&segment.path).map_err(Error::io(&segment.path))?;
             let mut reader = SegmentReader::new(&data);
             loop {
-                let record = match reader.next_of_type(RecordType::Series as u8) {
+                let record = match reader.next_of_types(&WANTED) {
                     Ok(Some(record)) => record,
                     Ok(None) => break,
                     Err(_) => return Ok(()),
                 };
-                decoded.clear();
-                if record::decode_series(record, &mut decoded).is_err() {
+                if self.take(record).is_err() {
                     return Ok(());
                 }
-                for series in decoded.iter().filter(|series| !series.labels.is_empty()) {
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, record: &[u8]) -> Result<(), FormatError> {
+        match decode(record)? {
+            Some(Decoded::Series(series)) => {
+                for series in series.iter().filter(|series| !series.labels.is_empty()) {
                     self.series(series);
                 }
             }
+            // Before their labels come again under another number.
+            Some(Decoded::Tombstones(stones)) => {
+                for stone in stones.iter().filter(|stone| stone.is_eviction()) {
+                    if let Some(id) = self.head.resolve(stone.reference) {
+                        self.head.replay_eviction(id, self.last_segment);
+                        self.floors.close(id);
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -667,7 +694,7 @@ impl Head {
         match decoded {
             Decoded::Tombstones(stones) => {
                 // Of any age: late samples may be older than the blocks' end.
-                for stone in stones {
+                for stone in stones.into_iter().filter(|stone| !stone.is_eviction()) {
                     match self.resolve(stone.reference) {
                         Some(id) => self.note_deleted(id, stone.min_ms, stone.max_ms),
                         None => missing("tombstones"),
