@@ -12,7 +12,7 @@ mod stack;
 
 pub use http::{get, get_json, post, query};
 pub use process::{Process, free_port};
-pub use receiver::{Receiver, Request};
+pub use receiver::{Answer, Receiver, Request};
 pub use router::Router;
 pub use smtp::Smtp;
 pub use stack::{Files, Stack, build_services};

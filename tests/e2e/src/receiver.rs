@@ -11,7 +11,10 @@ use serde_json::Value;
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub struct Request {
+    pub method: String,
     pub path: String,
+    /// The `Authorization` header, or nothing.
+    pub authorization: String,
     pub body: String,
     pub at: Instant,
 }
@@ -23,7 +26,10 @@ impl Request {
     }
 }
 
-/// Answers every request with 200 and `ok`, and remembers it.
+/// What to answer to a request: status, content type (or nothing), body.
+pub type Answer = fn(&Request) -> (u16, &'static str, String);
+
+/// Answers every request, with 200 and `ok` unless told otherwise, and remembers it.
 pub struct Receiver {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -35,6 +41,14 @@ impl Receiver {
     /// # Panics
     /// Where loopback has no free port.
     pub fn start() -> Receiver {
+        Receiver::answering(|_| (200, "", "ok".to_owned()))
+    }
+
+    /// Starts listening, with answers of its own.
+    ///
+    /// # Panics
+    /// Where loopback has no free port.
+    pub fn answering(answer: Answer) -> Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let port = listener
             .local_addr()
@@ -45,7 +59,7 @@ impl Receiver {
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || serve(connection, &shared));
+                thread::spawn(move || serve(connection, &shared, answer));
             }
         });
         Receiver { port, requests }
@@ -71,7 +85,7 @@ impl Receiver {
 }
 
 /// Reads requests off a connection until it ends or breaks.
-fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
+fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>, answer: Answer) {
     let Ok(mut writer) = connection.try_clone() else {
         return;
     };
@@ -81,7 +95,10 @@ fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
         if !matches!(reader.read_line(&mut line), Ok(n) if n > 0) {
             return;
         }
-        let path = line.split(' ').nth(1).unwrap_or("").to_owned();
+        let mut words = line.split(' ').map(str::to_owned);
+        let method = words.next().unwrap_or_default();
+        let path = words.next().unwrap_or_default();
+        let mut authorization = String::new();
         let mut length = 0;
         loop {
             let mut header = String::new();
@@ -91,10 +108,13 @@ fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
             if header.trim().is_empty() {
                 break;
             }
-            if let Some((name, value)) = header.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
+            let Some((name, value)) = header.split_once(':') else {
+                continue;
+            };
+            if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().unwrap_or(0);
+            } else if name.eq_ignore_ascii_case("authorization") {
+                value.trim().clone_into(&mut authorization);
             }
         }
         let mut body = vec![0; length];
@@ -103,18 +123,24 @@ fn serve(connection: TcpStream, requests: &Mutex<Vec<Request>>) {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         let request = Request {
+            method,
             path,
+            authorization,
             body,
             at: Instant::now(),
         };
+        let (status, kind, text) = answer(&request);
+        let kind = match kind {
+            "" => String::new(),
+            kind => format!("Content-Type: {kind}\r\n"),
+        };
+        let length = text.len();
+        let head = format!("HTTP/1.1 {status} X\r\n{kind}Content-Length: {length}\r\n\r\n");
         requests
             .lock()
             .expect("no thread panics while it holds the lock")
             .push(request);
-        if writer
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .is_err()
-        {
+        if writer.write_all((head + &text).as_bytes()).is_err() {
             return;
         }
     }

@@ -35,7 +35,7 @@ impl Router {
             all.push("--cluster.listen-address=".to_owned());
         }
         all.extend_from_slice(args);
-        let router = Router {
+        let mut router = Router {
             process: Process::start(name, program, &all, dir),
             url: format!("http://{address}"),
         };
@@ -46,9 +46,12 @@ impl Router {
     /// Waits until it is ready (again).
     ///
     /// # Panics
-    /// After 30 s.
-    pub fn wait_ready(&self) {
+    /// After 30 s, or where it has ended.
+    pub fn wait_ready(&mut self) {
         wait_for("the router gets ready", Duration::from_secs(30), || {
+            if !self.process.is_running() {
+                panic!("the router ended:\n{}", self.process.log_text());
+            }
             get(&format!("{}/-/ready", self.url)).filter(|(status, _)| *status == 200)
         });
     }

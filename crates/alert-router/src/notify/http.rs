@@ -112,7 +112,7 @@ impl Http {
     ) -> Result<Answer, Failure> {
         let mut request = Request::builder()
             .method(method)
-            .uri(url)
+            .uri(escape_url(url))
             .header(CONTENT_TYPE, content_type);
         for (name, value) in headers {
             let mut value = HeaderValue::from_str(value)
@@ -259,6 +259,20 @@ pub fn without_empty(value: Value, keep: &[&str]) -> Value {
     }
 }
 
+/// A URL with what may not stand in one escaped, as Go does: templates put blanks and umlauts there.
+fn escape_url(url: &str) -> String {
+    let mut out = String::with_capacity(url.len());
+    for byte in url.bytes() {
+        match byte {
+            b'!' | b'#'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~' => {
+                out.push(char::from(byte));
+            }
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +299,13 @@ mod tests {
                 format!("unexpected status code {status}: why")
             );
         }
+    }
+
+    #[test]
+    fn urls_may_hold_what_templates_make() {
+        let url = "https://u:p@h:1/a%20b/Disk full/ü<\"?q=1&r=[2]#f";
+        let wanted = "https://u:p@h:1/a%20b/Disk%20full/%C3%BC%3C%22?q=1&r=[2]#f";
+        assert_eq!(escape_url(url), wanted);
     }
 
     #[test]

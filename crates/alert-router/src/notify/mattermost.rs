@@ -214,7 +214,7 @@ impl Mattermost {
         if let Some(priority) = &config.priority {
             message["priority"] = priority_json(priority, &texts)?;
         }
-        let message = without_empty(message, &["text"]);
+        let message = without_empty(message, &[]);
         let url = match &config.webhook_url {
             Some(url) => url.expose().to_owned(),
             None => secret_file(&config.webhook_url_file).await?,

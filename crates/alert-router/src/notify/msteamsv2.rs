@@ -67,7 +67,7 @@ impl MsTeamsV2 {
                 "content": {
                     "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
                     "type": "AdaptiveCard",
-                    "version": "1.4",
+                    "version": "1.2",
                     "body": [
                         {
                             "type": "TextBlock",

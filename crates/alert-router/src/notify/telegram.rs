@@ -103,15 +103,16 @@ impl Telegram {
             id => id,
         };
         let mut message = json!({
-            "chat_id": chat,
+            // Texts all of them, as upstream's library sends them; Telegram takes either.
+            "chat_id": chat.to_string(),
             "text": truncate(text, MAX_MESSAGE),
-            "disable_web_page_preview": true,
+            "disable_web_page_preview": "true",
         });
         if config.message_thread_id != 0 {
-            message["message_thread_id"] = config.message_thread_id.into();
+            message["message_thread_id"] = config.message_thread_id.to_string().into();
         }
         if config.disable_notifications {
-            message["disable_notification"] = true.into();
+            message["disable_notification"] = "true".into();
         }
         if !config.parse_mode.is_empty() {
             message["parse_mode"] = config.parse_mode.clone().into();
