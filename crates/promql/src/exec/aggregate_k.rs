@@ -26,7 +26,6 @@ pub(crate) fn eval<'q>(
     groups: &Groups,
     param: &[f64],
 ) -> Result<Vect<'q>, QueryError> {
-    let len = scope.grid.len;
     let max = fold(param, f64::NEG_INFINITY, |a, b| a > b);
     let min = fold(param, f64::INFINITY, |a, b| a < b);
     let has_nan = param.iter().any(|v| v.is_nan());
@@ -37,7 +36,7 @@ pub(crate) fn eval<'q>(
     let go = |v: f64| golang::strconv::format_float(v, 'g', -1, 64);
     if aggregate.op == AggregateOp::LimitRatio {
         if max == 0.0 && min == 0.0 {
-            return Ok(Vect::nothing(Usage::empty(len)));
+            return none_of(query, vect);
         }
         if has_nan {
             return failed("Ratio value is NaN");
@@ -54,7 +53,7 @@ pub(crate) fn eval<'q>(
     } else {
         // NaN compares as not less.
         if max < 1.0 {
-            return Ok(Vect::nothing(Usage::empty(len)));
+            return none_of(query, vect);
         }
         if has_nan {
             return failed("Parameter value is NaN");
@@ -72,6 +71,13 @@ pub(crate) fn eval<'q>(
         }
         _ => first_ones(query, aggregate, scope, vect, groups, param),
     }
+}
+
+/// Nothing, after the input has been computed: what it has to say counts, and what it looks at.
+fn none_of<'q>(query: &'q Query<'q>, vect: Vect<'q>) -> Result<Vect<'q>, QueryError> {
+    let len = vect.len();
+    let input = vect.for_each(query, |_, _| Ok(()))?;
+    Ok(Vect::nothing(Usage::empty(len).at_once(&[&input])))
 }
 
 /// The extreme as upstream finds it: a NaN at the start stays.

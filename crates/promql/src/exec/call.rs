@@ -10,7 +10,6 @@ use super::{
     Out, Query, Scope, eval_scalar, eval_vector, failed, histogram_quantile, info, labels, scalar,
     selector, sort, window,
 };
-use crate::annotate::Note;
 use crate::ast::{Call, Expr, ValueType};
 use crate::functions::extended::ExtendedRate;
 use crate::functions::math::{float_function, go_max, go_min};
@@ -133,7 +132,7 @@ fn over_range<'q>(
 ) -> Result<Vect<'q>, QueryError> {
     let name = call.func.name;
     let below = scope.below(name);
-    let ranges = window::ranges(query, &call.args[index], &below)?;
+    let mut ranges = window::ranges(query, &call.args[index], &below)?;
     let mut scalars = Vec::new();
     for (i, arg) in call.args.iter().enumerate() {
         if i != index {
@@ -159,7 +158,7 @@ fn over_range<'q>(
             })
         }
     };
-    let function: Box<dyn RangeFunction> = match name {
+    let function: Box<dyn RangeFunction + 'q> = match name {
         "rate" => rate(true, true),
         "increase" => rate(true, false),
         "delta" => rate(false, false),
@@ -190,8 +189,13 @@ fn over_range<'q>(
         }),
         "quantile_over_time" => {
             let quantiles = scalar();
-            note_invalid_quantiles(query, &quantiles, &call.args[0], !ranges.metas.is_empty());
-            Box::new(QuantileOverTime { quantiles })
+            // As upstream: also what there is to say of the range is said of the quantile.
+            ranges.pos = call.args[0].pos();
+            Box::new(QuantileOverTime {
+                quantiles,
+                notes: &query.notes,
+                pos: ranges.pos,
+            })
         }
         "changes" | "resets" => Box::new(Transitions {
             resets: name == "resets",
@@ -209,22 +213,6 @@ fn over_range<'q>(
         return absence(query, vect, &call.args[0], true);
     }
     Ok(vect)
-}
-
-/// Warns of quantiles outside of 0 to 1.
-pub(crate) fn note_invalid_quantiles(
-    query: &Query<'_>,
-    quantiles: &[f64],
-    arg: &Expr,
-    any_series: bool,
-) {
-    for q in quantiles.iter().filter(|q| !(**q >= 0.0 && **q <= 1.0)) {
-        if any_series {
-            query
-                .notes
-                .add(Note::InvalidQuantile((*q).into()), arg.pos());
-        }
-    }
 }
 
 fn absent<'q>(

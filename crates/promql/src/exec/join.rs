@@ -121,6 +121,21 @@ struct Join<'a, 'q> {
 
 type Series = (Vec<Meta>, Vec<Column>);
 
+/// Why a join cannot be done. Upstream goes through the steps one by one, so that of several reasons
+/// the one at the earliest step counts; at the same step, first what is wrong with the one side.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Mismatch {
+    step: usize,
+    kind: MismatchKind,
+    text: String,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum MismatchKind {
+    Duplicates,
+    Matches,
+}
+
 /// The columns of a group's results and the steps at which they matched.
 struct Results {
     metas: Vec<Meta>,
@@ -134,11 +149,23 @@ struct Results {
 impl Join<'_, '_> {
     fn run(&self) -> Result<Series, QueryError> {
         let mut results: Series = (Vec::new(), Vec::new());
+        let mut mismatch: Option<Mismatch> = None;
         for (i, group) in self.groups().into_iter().enumerate() {
             if i % 64 == 0 {
                 self.query.cancel.check(PHASE)?;
             }
-            let found = self.group(&group)?;
+            let found = match self.group(&group) {
+                Ok(found) => found,
+                Err(found) => {
+                    if mismatch.as_ref().is_none_or(|before| found < *before) {
+                        mismatch = Some(found);
+                    }
+                    continue;
+                }
+            };
+            if mismatch.is_some() {
+                continue;
+            }
             for (meta, column) in found.metas.into_iter().zip(found.columns) {
                 if !column.is_empty() {
                     results.0.push(meta);
@@ -146,7 +173,10 @@ impl Join<'_, '_> {
                 }
             }
         }
-        Ok(results)
+        match mismatch {
+            Some(mismatch) => failed(mismatch.text),
+            None => Ok(results),
+        }
     }
 
     fn groups(&self) -> Vec<Group> {
@@ -175,7 +205,7 @@ impl Join<'_, '_> {
         groups
     }
 
-    fn group(&self, group: &Group) -> Result<Results, QueryError> {
+    fn group(&self, group: &Group) -> Result<Results, Mismatch> {
         self.check_one_side(group)?;
         let mut results = Results {
             metas: Vec::new(),
@@ -214,7 +244,7 @@ impl Join<'_, '_> {
 
     /// Two series of the one side must not have values at the same step, if there is anything to
     /// match at that step.
-    fn check_one_side(&self, group: &Group) -> Result<(), QueryError> {
+    fn check_one_side(&self, group: &Group) -> Result<(), Mismatch> {
         if group.one.len() < 2 {
             return Ok(());
         }
@@ -230,15 +260,38 @@ impl Join<'_, '_> {
             if let (Some(first), Some(second)) = (present.next(), present.next()) {
                 let labels = |i: &usize| &self.one.metas[*i].labels;
                 let side = if self.swapped { "left" } else { "right" };
-                return failed(format!(
+                if let Some(earlier) = self.several_for_one(group, step) {
+                    return Err(earlier);
+                }
+                let text = format!(
                     "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
                     self.match_labels(labels(second)),
                     labels(second),
                     labels(first),
-                ));
+                );
+                return Err(Mismatch {
+                    step,
+                    kind: MismatchKind::Duplicates,
+                    text,
+                });
             }
         }
         Ok(())
+    }
+
+    /// The first step before `end` at which several series match one, in a join of one to one.
+    fn several_for_one(&self, group: &Group, end: usize) -> Option<Mismatch> {
+        if self.matching.card != Cardinality::OneToOne {
+            return None;
+        }
+        let here = |side: &Side<'_>, of: &[usize], step: usize| {
+            of.iter().filter(|i| side.columns[**i].has(step)).count()
+        };
+        (0..end)
+            .find(|step| {
+                here(&self.one, &group.one, *step) > 0 && here(&self.many, &group.many, *step) > 1
+            })
+            .map(several_matches)
     }
 
     /// Whether results of this group may have the same labels.
@@ -262,14 +315,12 @@ impl Join<'_, '_> {
         steps: &[bool],
         track: bool,
         unique: bool,
-    ) -> Result<(), QueryError> {
+    ) -> Result<(), Mismatch> {
         if self.matching.card == Cardinality::OneToOne {
             if track {
-                for (seen, now) in results.matched.iter_mut().zip(steps) {
+                for (step, (seen, now)) in results.matched.iter_mut().zip(steps).enumerate() {
                     if *seen && *now {
-                        return failed(
-                            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                        );
+                        return Err(several_matches(step));
                     }
                     *seen |= now;
                 }
@@ -286,11 +337,13 @@ impl Join<'_, '_> {
                 .unique
                 .entry(labels.clone())
                 .or_insert_with(|| vec![false; steps.len()]);
-            for (seen, now) in seen.iter_mut().zip(steps) {
+            for (step, (seen, now)) in seen.iter_mut().zip(steps).enumerate() {
                 if *seen && *now {
-                    return failed(
-                        "multiple matches for labels: grouping labels must ensure unique matches",
-                    );
+                    return Err(Mismatch {
+                        step,
+                        kind: MismatchKind::Matches,
+                        text: "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
+                    });
                 }
                 *seen |= now;
             }
@@ -305,8 +358,8 @@ impl Join<'_, '_> {
         many: usize,
         one: usize,
         track: bool,
-        matched: impl FnOnce(&[bool]) -> Result<(), QueryError>,
-    ) -> Result<Column, QueryError> {
+        matched: impl FnOnce(&[bool]) -> Result<(), Mismatch>,
+    ) -> Result<Column, Mismatch> {
         let (many, one) = (&self.many.columns[many], &self.one.columns[one]);
         let (left, right) = if self.swapped {
             (one, many)
@@ -368,7 +421,7 @@ impl Join<'_, '_> {
         results: &mut Results,
         track: bool,
         unique: bool,
-    ) -> Result<(), QueryError> {
+    ) -> Result<(), Mismatch> {
         let mut out = Column::absent(self.len);
         let mut steps = vec![false; self.len];
         let fill = Sample::Float(fill);
@@ -459,6 +512,14 @@ impl Join<'_, '_> {
             labels,
             drop_name: self.binary.return_bool,
         }
+    }
+}
+
+fn several_matches(step: usize) -> Mismatch {
+    Mismatch {
+        step,
+        kind: MismatchKind::Matches,
+        text: "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".to_owned(),
     }
 }
 

@@ -20,8 +20,11 @@ pub(crate) struct Date {
 impl Date {
     /// The date of a count of seconds since the Unix epoch.
     pub(crate) fn from_unix(seconds: i64) -> Date {
-        let days = seconds.div_euclid(86_400);
-        let rest = seconds.rem_euclid(86_400);
+        Date::from_days(seconds.div_euclid(86_400), seconds.rem_euclid(86_400))
+    }
+
+    /// The date of a count of days since the epoch, and `rest` seconds.
+    fn from_days(days: i64, rest: i64) -> Date {
         // Years that begin in March, in eras of 400 years that all have the same length.
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
@@ -63,14 +66,18 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 
 /// A function of seconds since the epoch by its PromQL name.
 pub(crate) fn date_function(name: &str) -> Option<fn(f64) -> f64> {
-    // As Go's conversion on amd64: what does not fit is the least integer, whose date is as
-    // upstream's for what can be told apart.
     fn date(v: f64) -> Date {
-        let seconds = if v.is_nan() || v.abs() >= 9.2e18 {
-            i64::MIN
-        } else {
-            v as i64
-        };
+        // As Go's conversion on amd64: what does not fit is the least integer.
+        let fits = v >= -9_223_372_036_854_775_808.0 && v < 9_223_372_036_854_775_808.0;
+        let seconds = if fits { v as i64 } else { i64::MIN };
+        // Go counts seconds from a year so long ago that only the most negative times are before it;
+        // those come out at the other end.
+        const YEAR_ZERO: i64 = -9_223_372_028_741_760_000;
+        if seconds < YEAR_ZERO {
+            let days = (i128::from(seconds) + (1 << 64)).div_euclid(86_400);
+            let rest = (i128::from(seconds) + (1 << 64)).rem_euclid(86_400);
+            return Date::from_days(days as i64, rest as i64);
+        }
         Date::from_unix(seconds)
     }
     Some(match name {
@@ -115,5 +122,22 @@ mod tests {
         assert_eq!((date.hour, date.minute, date.second), (22, 4, 5));
         let month_length = date_function("days_in_month").unwrap();
         assert_eq!(month_length(951_782_400.0), 29.0);
+        // What Go 1.26 says.
+        for (name, of_nan, of_large) in [
+            ("year", 292_277_026_596.0, -31_688_736_537.0),
+            ("month", 12.0, 3.0),
+            ("day_of_month", 4.0, 10.0),
+            ("hour", 15.0, 22.0),
+            ("minute", 30.0, 13.0),
+            ("day_of_week", 0.0, 2.0),
+            ("day_of_year", 339.0, 69.0),
+            ("days_in_month", 31.0, 31.0),
+        ] {
+            let f = date_function(name).unwrap();
+            assert_eq!(f(f64::NAN), of_nan, "{name}");
+            assert_eq!(f(f64::INFINITY), of_nan, "{name}");
+            assert_eq!(f(-1e300), of_nan, "{name}");
+            assert_eq!(f(-1e18), of_large, "{name}");
+        }
     }
 }

@@ -14,10 +14,8 @@ pub(crate) fn compare(a: &str, b: &str) -> Ordering {
             (Some(l), Some(r)) => match (number(l), number(r)) {
                 (Some(l), Some(r)) if l == r => continue,
                 (Some(l), Some(r)) => l.cmp(&r),
-                // A run of digits comes before anything else.
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => l.cmp(r),
+                // A run of digits beside something else is text, too: `+Inf` comes before `0.1`.
+                _ => l.cmp(r),
             },
         };
     }
@@ -57,6 +55,7 @@ mod tests {
             ("b1", "a2", Ordering::Greater),
             ("1a", "a1", Ordering::Less),
             ("a01", "a1", Ordering::Less),
+            ("+Inf", "0.1", Ordering::Less),
         ] {
             assert_eq!(compare(a, b), want, "{a} {b}");
         }

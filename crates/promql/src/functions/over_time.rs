@@ -8,6 +8,8 @@ use model::{CounterResetHint, FloatHistogram};
 
 use super::quantile::quantile;
 use super::window::{Flags, FloatSeries, Frame, RangeFunction, Window};
+use crate::annotate::{Note, Notes};
+use crate::ast::PosRange;
 use crate::exec::Sample;
 use crate::query_error::QueryError;
 use model::histogram::kahan_add;
@@ -382,14 +384,21 @@ impl RangeFunction for Variance {
 }
 
 /// `quantile_over_time`, with the quantile of each step.
-pub(crate) struct QuantileOverTime {
+pub(crate) struct QuantileOverTime<'q> {
     pub quantiles: Vec<f64>,
+    /// Where quantiles outside of 0 to 1 are noted, if there is something to take them of.
+    pub notes: &'q Notes,
+    pub pos: PosRange,
 }
 
-impl RangeFunction for QuantileOverTime {
+impl RangeFunction for QuantileOverTime<'_> {
     fn eval(&self, frame: &Frame<'_>, flags: &mut Flags) -> Result<Option<Sample>, QueryError> {
         float_only(&frame.window, flags, |w| {
-            quantile(self.quantiles[frame.step], &mut w.floats.to_vec())
+            let q = self.quantiles[frame.step];
+            if !(0.0..=1.0).contains(&q) {
+                self.notes.add(Note::InvalidQuantile(q.into()), self.pos);
+            }
+            quantile(q, &mut w.floats.to_vec())
         })
     }
 }

@@ -1,0 +1,122 @@
+//! Whether two answers are the same, and which differences have a reason.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Floats may differ by this much of the larger one: `exp`, `pow` and their kind are Go's there and
+/// the C library's here, and sums over series are in the order of the storage.
+const TOLERANCE: f64 = 1e-12;
+
+/// Warnings and infos that versions after the peer's have brought.
+const NEWER: [&str; 2] = [
+    // 3.6
+    "sort is ineffective for range queries",
+    // 3.6
+    "conflicting counter resets during histogram aggregation",
+];
+
+/// What differs, or `None`. `reference` is Prometheus' answer.
+pub fn difference(reference: &Value, ours: &Value, query: &str) -> Option<String> {
+    for field in ["status", "errorType"] {
+        if reference[field] != ours[field] {
+            return Some(format!("{field}: {} and {}", reference[field], ours[field]));
+        }
+    }
+    let (a, b) = (error(reference), error(ours));
+    if a != b {
+        return Some(format!("error: {a:?} and {b:?}"));
+    }
+    if let Some(difference) = data(&reference["data"], &ours["data"], query) {
+        return Some(difference);
+    }
+    for kind in ["warnings", "infos"] {
+        let a = notes(&reference[kind]);
+        let mut b = notes(&ours[kind]);
+        b.retain(|note| a.contains(note) || !NEWER.iter().any(|text| note.contains(text)));
+        // Upstream shows ten of each, whichever its map gives first.
+        let cut = |set: &BTreeSet<String>| set.iter().any(|s| s.contains("annotations omitted"));
+        if cut(&a) || cut(&b) {
+            continue;
+        }
+        if a != b {
+            return Some(format!("{kind}: {a:?} and {b:?}"));
+        }
+    }
+    None
+}
+
+fn error(answer: &Value) -> String {
+    let text = answer["error"].as_str().unwrap_or("");
+    // Which two series are named depends on the order of the storage.
+    for (start, end) in [("found duplicate series for the match group", ";")] {
+        if let Some(at) = text.find(start) {
+            let rest = text[at..].find(end).map_or("", |e| &text[at + e..]);
+            return format!("{}{start}...{rest}", &text[..at]);
+        }
+    }
+    text.to_owned()
+}
+
+fn notes(list: &Value) -> BTreeSet<String> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|note| note.as_str())
+        // Since 3.6 without a name that is not there.
+        .map(|note| note.replace(" for metric name \"\"", ""))
+        .collect()
+}
+
+fn data(a: &Value, b: &Value, query: &str) -> Option<String> {
+    if a["resultType"] != b["resultType"] {
+        return Some(format!("type: {} and {}", a["resultType"], b["resultType"]));
+    }
+    let (Some(list), Some(other)) = (a["result"].as_array(), b["result"].as_array()) else {
+        return (a["result"] != b["result"]).then(|| format!("{} and {}", a["result"], b["result"]));
+    };
+    let labelled = matches!(a["resultType"].as_str(), Some("vector" | "matrix"));
+    let (mut list, mut other): (Vec<&Value>, Vec<&Value>) = (list.iter().collect(), other.iter().collect());
+    if list.len() != other.len() {
+        return Some(format!("{} and {} series", list.len(), other.len()));
+    }
+    // A vector's order means something only where it was asked for.
+    let ordered = query.starts_with("sort") || a["resultType"] == "matrix";
+    if labelled && !ordered {
+        for list in [&mut list, &mut other] {
+            list.sort_by_cached_key(|series| series["metric"].to_string());
+        }
+    }
+    for (x, y) in list.iter().zip(&other) {
+        if !same(x, y) {
+            return Some(format!("{x}\n     and {y}"));
+        }
+    }
+    if let (Some(x), Some(y)) = (a.get("stats"), b.get("stats"))
+        && x["samples"]["totalQueryableSamples"] != y["samples"]["totalQueryableSamples"]
+    {
+        return Some(format!("stats: {} and {}", x["samples"], y["samples"]));
+    }
+    None
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => a == b || close(a, b),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter().all(|(key, a)| {
+                    b.get(key).is_some_and(|b| if key == "metric" { a == b } else { same(a, b) })
+                })
+        }
+        _ => a == b,
+    }
+}
+
+fn close(a: &str, b: &str) -> bool {
+    let (Ok(a), Ok(b)) = (a.parse::<f64>(), b.parse::<f64>()) else {
+        return false;
+    };
+    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+}

@@ -1,0 +1,215 @@
+//! Random queries to the real Prometheus and to scraper-store on the same random data: every answer,
+//! warning, info and error the same.
+//!
+//! A difference is replayed with the two numbers it is printed with:
+//!
+//!     PROMQL_RANDOM_SEED=7 PROMQL_RANDOM_ONLY=123 cargo test -p e2e --test promql_random -- --nocapture
+//!
+//! A longer run: `PROMQL_RANDOM_QUERIES=5000 PROMQL_RANDOM_SEEDS=10` asks 5,000 queries each of ten
+//! seeds, and `SCRAPER_STORE` names another build of the program, such as a release build.
+
+mod answers;
+mod data;
+mod generate;
+mod random;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use e2e::{Process, Stack, free_port, part};
+use generate::{Query, Times};
+use serde_json::Value;
+
+/// Differences that are printed; the others are only counted.
+const PRINTED: usize = 40;
+
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn random_queries_have_prometheus_answers() {
+    let Some(prometheus) = part::peer("prometheus") else {
+        return;
+    };
+    let ours = match std::env::var_os("SCRAPER_STORE") {
+        Some(path) => PathBuf::from(path),
+        None => part::build(&["scraper-store"]).join("scraper-store"),
+    };
+    let first = setting("PROMQL_RANDOM_SEED", 1);
+    let queries = setting("PROMQL_RANDOM_QUERIES", 1_500);
+    let only = std::env::var_os("PROMQL_RANDOM_ONLY").map(|_| setting("PROMQL_RANDOM_ONLY", 0));
+    let mut different = 0;
+    for seed in first..first + setting("PROMQL_RANDOM_SEEDS", 1) {
+        let pair = Pair::start(&prometheus, &ours, seed);
+        let numbers = match only {
+            Some(n) => n..n + 1,
+            None => 0..queries,
+        };
+        different += pair.compare(seed, numbers, only.is_some());
+    }
+    assert_eq!(different, 0, "answers differ");
+}
+
+/// Both servers with the same data.
+struct Pair {
+    reference: String,
+    ours: String,
+    _processes: [Process; 2],
+    _dir: tempfile::TempDir,
+}
+
+impl Pair {
+    fn start(prometheus: &std::path::Path, ours: &std::path::Path, seed: u64) -> Pair {
+        let dir = tempfile::tempdir().expect("there is room for a temporary folder");
+        let config = dir.path().join("prometheus.yml");
+        std::fs::write(&config, "global: {}\n").expect("the folder can be written");
+        let start = |name: &str, program: &std::path::Path, features: &str, more: &[String]| {
+            let address = format!("127.0.0.1:{}", free_port());
+            let mut args = vec![
+                format!("--config.file={}", config.display()),
+                format!("--storage.tsdb.path={}", dir.path().join(name).display()),
+                format!("--web.listen-address={address}"),
+                "--web.enable-remote-write-receiver".to_owned(),
+                format!("--enable-feature={features}"),
+            ];
+            args.extend_from_slice(more);
+            let process = Process::start(name, program, &args, dir.path());
+            (process, format!("http://{address}"))
+        };
+        let features = "promql-experimental-functions,promql-duration-expr,native-histograms";
+        let (first, reference) = start("prometheus", prometheus, features, &[]);
+        let grpc = format!("--grpc-address=127.0.0.1:{}", free_port());
+        let (second, ours) = start("scraper-store", ours, "promql-experimental-functions", &[grpc]);
+        let pair = Pair {
+            reference,
+            ours,
+            _processes: [first, second],
+            _dir: dir,
+        };
+        let headers = [
+            ("Content-Encoding", "snappy"),
+            ("Content-Type", "application/x-protobuf"),
+            ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+        ];
+        for url in [&pair.reference, &pair.ours] {
+            Stack::wait_ready(url, url);
+            for request in data::requests(seed) {
+                let answer = e2e::post(&format!("{url}/api/v1/write"), &headers, &request);
+                let (status, body) = answer.expect("the server answers");
+                assert!(status < 300, "{url} refuses the data: {status} {body}");
+            }
+        }
+        pair
+    }
+
+    /// Asks both; returns how many answers differ.
+    fn compare(&self, seed: u64, numbers: std::ops::Range<u64>, verbose: bool) -> usize {
+        let next = AtomicU64::new(numbers.start);
+        let different = Mutex::new(0);
+        let failed = AtomicU64::new(0);
+        let empty = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let agent = agent();
+                    loop {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        if n >= numbers.end {
+                            break;
+                        }
+                        let query = generate::query(seed, n);
+                        let a = ask(&agent, &self.reference, &query);
+                        let b = ask(&agent, &self.ours, &query);
+                        if verbose {
+                            println!("{}\nPrometheus: {a}\nours:       {b}", describe(&query));
+                        }
+                        if a["status"] == "error" {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                        } else if a["data"]["result"].as_array().is_some_and(Vec::is_empty) {
+                            empty.fetch_add(1, Ordering::Relaxed);
+                        }
+                        let Some(difference) = answers::difference(&a, &b, &query.text) else {
+                            continue;
+                        };
+                        let mut count = different.lock().expect("no thread panics with the lock");
+                        *count += 1;
+                        if *count <= PRINTED {
+                            println!(
+                                "PROMQL_RANDOM_SEED={seed} PROMQL_RANDOM_ONLY={n}\n  {}\n  {difference}",
+                                describe(&query)
+                            );
+                        }
+                    }
+                });
+            }
+        });
+        let different = different.into_inner().expect("no thread panics with the lock");
+        println!(
+            "seed {seed}: {} queries, {failed:?} are errors, {empty:?} have no result, {different} differ",
+            numbers.end - numbers.start,
+        );
+        different
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(60)))
+        .http_status_as_error(false)
+        .build()
+        .into()
+}
+
+fn seconds(ms: i64) -> String {
+    format!("{:.3}", ms as f64 / 1000.0)
+}
+
+fn ask(agent: &ureq::Agent, server: &str, query: &Query) -> Value {
+    let mut form = vec![("query", query.text.clone())];
+    let path = match query.times {
+        Times::Instant(t) => {
+            form.push(("time", seconds(t)));
+            "query"
+        }
+        Times::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => {
+            form.push(("start", seconds(start_ms)));
+            form.push(("end", seconds(end_ms)));
+            form.push(("step", seconds(step_ms)));
+            "query_range"
+        }
+    };
+    form.extend(query.more.iter().cloned());
+    let mut response = agent
+        .post(format!("{server}/api/v1/{path}"))
+        .send_form(form)
+        .unwrap_or_else(|e| panic!("{server} does not answer {}: {e}", describe(query)));
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 30)
+        .read_to_string()
+        .expect("the answer is text");
+    serde_json::from_str(&body).unwrap_or_else(|e| panic!("{server} answers {body}: {e}"))
+}
+
+fn describe(query: &Query) -> String {
+    let times = match query.times {
+        Times::Instant(t) => format!("at {}", seconds(t)),
+        Times::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => format!("from {} to {} step {}", seconds(start_ms), seconds(end_ms), seconds(step_ms)),
+    };
+    format!("{}    {times} {:?}", query.text, query.more)
+}
