@@ -22,11 +22,7 @@ impl serde_json::ser::Formatter for GoFormatter {
     /// Whole numbers have no fraction; the exponent's leading zero goes.
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, v: f64) -> io::Result<()> {
         let mut text = Vec::with_capacity(24);
-        let exponent = v != 0.0 && !(1e-6..1e21).contains(&v.abs());
-        golang::strconv::append_float(&mut text, v, if exponent { 'e' } else { 'f' }, -1, 64);
-        if let [.., b'e', b'-', b'0', _] = text[..] {
-            text.remove(text.len() - 2);
-        }
+        write_number(&mut text, v);
         writer.write_all(&text)
     }
 
@@ -46,6 +42,17 @@ impl serde_json::ser::Formatter for GoFormatter {
             rest = &rest[at + c.len_utf8()..];
         }
         writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Appends a finite number as Go's `encoding/json` does: with an exponent only below 1e-6 and from
+/// 1e21 on, and that without a leading zero.
+pub fn write_number(out: &mut Vec<u8>, v: f64) {
+    let from = out.len();
+    let exponent = v != 0.0 && !(1e-6..1e21).contains(&v.abs());
+    golang::strconv::append_float(out, v, if exponent { 'e' } else { 'f' }, -1, 64);
+    if let [.., b'e', b'-', b'0', _] = out[from..] {
+        out.remove(out.len() - 2);
     }
 }
 

@@ -14,7 +14,7 @@ pub mod rules;
 
 pub use envelope::Envelope;
 pub use error::{ApiError, ErrorType};
-pub use json::{to_json, write_float, write_labels, write_string, write_timestamp};
+pub use json::{to_json, write_float, write_labels, write_number, write_string, write_timestamp};
 pub use params::{
     Params, parse_duration_ms, parse_limit, parse_match_params, parse_time_ms, parse_time_or,
     unescape,

@@ -7,17 +7,18 @@ pub mod api;
 mod flags;
 mod gate;
 mod grpc;
+pub mod queries;
 mod reload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use model::Labels;
 use parking_lot::Mutex;
 use service::{Boot, Error, HttpOptions, Program};
-use tokio::sync::Semaphore;
 use tsdb::Db;
 use tsdb::db::Progress;
 
@@ -242,6 +243,11 @@ fn build_api(
     }
     let lookback_delta_ms = args.duration("query.lookback-delta").as_millis() as i64;
     let timeout = args.duration("query.timeout");
+    let queries = queries::Queries::new(
+        args.count("query.max-concurrency").max(1),
+        &boot.metrics,
+    );
+    let subquery_step_ms = Arc::clone(&queries.subquery_step_ms);
     let engine = promql::Engine::new(promql::EngineOptions {
         max_samples: args.int("query.max-samples").max(0) as u64,
         timeout,
@@ -249,6 +255,7 @@ fn build_api(
         features,
         delayed_name_removal: feature(args, "promql-delayed-name-removal"),
         total_bytes: args.size("query.max-memory"),
+        default_subquery_step: Arc::new(move |_| subquery_step_ms.load(Ordering::Relaxed)),
         ..promql::EngineOptions::default()
     });
     let rules: Option<Arc<dyn RulesSource>> = match args.str("rule-evaluator.grpc-address") {
@@ -276,7 +283,8 @@ fn build_api(
         now: Arc::new(now_ms),
         lookback_delta_ms,
         timeout,
-        queries: Arc::new(Semaphore::new(args.count("query.max-concurrency").max(1))),
+        queries,
+        per_step_stats: feature(args, "promql-per-step-stats"),
         enable_admin: args.bool("web.enable-admin-api"),
         enable_remote_write: args.bool("web.enable-remote-write-receiver"),
         accepted_messages: messages.to_vec(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use model::Labels;
@@ -48,8 +49,11 @@ impl Reloader {
             ));
         }
         let yaml = config.to_yaml().map_err(|e| e.to_string())?;
+        (self.api.queries.log).set_file(&config.global.query_log_file)?;
         self.scrapes.lock().apply(config.all_scrape_configs())?;
         self.apply_storage(&config);
+        let interval = config.global.evaluation_interval.as_ms();
+        (self.api.queries.subquery_step_ms).store(interval.max(1), Ordering::Relaxed);
         let external_labels = config.global.external_labels();
         self.external_labels
             .store(Arc::new(external_labels.clone()));

@@ -16,6 +16,7 @@ use model::{Exemplar, Labels};
 use promql::script::{Command, Script, Store};
 use promql::{Engine, EngineOptions, Features, QueryOptions, SampleValue, Value as Answer};
 use rules::{AlertContext, Evaluation, Group, GroupDefaults, RuleFile, Sample, SampleSink};
+use scraper_store::queries::Queries;
 use scraper_store::api::{Api, ConfigView, RulesSource, status::ServerStatus};
 use serde_json::Value;
 use storage::{Appendable, Columns, Queryable, SelectHints};
@@ -123,7 +124,8 @@ impl World {
             now: Arc::new(move || now_ms),
             lookback_delta_ms: 300_000,
             timeout: Duration::from_secs(120),
-            queries: Arc::new(tokio::sync::Semaphore::new(20)),
+            queries: Queries::new(20, &telemetry::Registry::new()),
+            per_step_stats: false,
             enable_admin: false,
             enable_remote_write: false,
             accepted_messages: Vec::new(),

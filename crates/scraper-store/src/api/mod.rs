@@ -20,19 +20,22 @@ mod targets;
 mod write;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, OriginalUri, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http_api::{ApiError, Envelope, ErrorType, Params};
 use model::{Annotations, Labels};
-use promql::{CancelToken, QueryError, QueryOptions};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use promql::{CancelToken, QueryError, QueryOptions, StatsLevel};
+
+use crate::queries::{Asked, Origin, Queries};
 
 pub use rules::RulesSource;
 
@@ -53,9 +56,11 @@ pub struct Api {
     /// The current time in ms.
     pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
     pub lookback_delta_ms: i64,
-    pub timeout: std::time::Duration,
-    /// Permits of `--query.max-concurrency`.
-    pub queries: Arc<Semaphore>,
+    pub timeout: Duration,
+    /// Where every query goes through.
+    pub queries: Queries,
+    /// Samples by step are counted where a client asks for all statistics (`promql-per-step-stats`).
+    pub per_step_stats: bool,
     pub enable_admin: bool,
     pub enable_remote_write: bool,
     /// Names of the remote write messages that are accepted.
@@ -86,6 +91,10 @@ pub(crate) struct Call {
     /// The variable part of the path, if the route has one.
     pub path_argument: String,
     pub cancel: CancelToken,
+    /// Who asked.
+    pub origin: Origin,
+    /// How long it waited for its place among the queries that run.
+    pub queued: Duration,
 }
 
 type Answer = Result<Vec<u8>, ApiError>;
@@ -95,7 +104,7 @@ type Handler = fn(&Api, &Call) -> Answer;
 pub fn router(api: Arc<Api>) -> Router {
     let both = |handler: Handler| -> MethodRouter<Arc<Api>> {
         let run =
-            move |state: State<Arc<Api>>, request| run(state.0, String::new(), request, handler);
+            move |state: State<Arc<Api>>, request| plain(state.0, String::new(), request, handler);
         get(run).post(run)
     };
     let queries = |handler: Handler| -> MethodRouter<Arc<Api>> {
@@ -103,18 +112,18 @@ pub fn router(api: Arc<Api>) -> Router {
         get(run).post(run)
     };
     let only_get = |handler: Handler| -> MethodRouter<Arc<Api>> {
-        get(move |state: State<Arc<Api>>, request| run(state.0, String::new(), request, handler))
+        get(move |state: State<Arc<Api>>, request| plain(state.0, String::new(), request, handler))
     };
     let with_name = |handler: Handler| -> MethodRouter<Arc<Api>> {
         get(
             move |state: State<Arc<Api>>, Path(name): Path<String>, request| {
-                run(state.0, name, request, handler)
+                plain(state.0, name, request, handler)
             },
         )
     };
     let admin = |handler: Handler| -> MethodRouter<Arc<Api>> {
         let run =
-            move |state: State<Arc<Api>>, request| run(state.0, String::new(), request, handler);
+            move |state: State<Arc<Api>>, request| plain(state.0, String::new(), request, handler);
         post(run).put(run)
     };
     let routes = Router::new()
@@ -196,7 +205,32 @@ async fn cors(
     response
 }
 
-async fn run(api: Arc<Api>, path_argument: String, request: Request, handler: Handler) -> Response {
+async fn plain(
+    api: Arc<Api>,
+    path_argument: String,
+    request: Request,
+    handler: Handler,
+) -> Response {
+    run(api, path_argument, request, handler, Duration::ZERO).await
+}
+
+async fn run(
+    api: Arc<Api>,
+    path_argument: String,
+    request: Request,
+    handler: Handler,
+    queued: Duration,
+) -> Response {
+    let origin = Origin {
+        client: request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|peer| peer.0.ip()),
+        method: request.method().to_string(),
+        path: (request.extensions().get::<OriginalUri>())
+            .map_or_else(|| request.uri().path(), |uri| uri.path())
+            .to_owned(),
+    };
     let params = match read_params(request).await {
         Ok(params) => params,
         Err(error) => return failed(&error),
@@ -207,6 +241,8 @@ async fn run(api: Arc<Api>, path_argument: String, request: Request, handler: Ha
         params,
         path_argument,
         cancel,
+        origin,
+        queued,
     };
     let answer = tokio::task::spawn_blocking(move || handler(&api, &call)).await;
     std::mem::forget(guard);
@@ -223,8 +259,17 @@ async fn run(api: Arc<Api>, path_argument: String, request: Request, handler: Ha
 
 /// [`run`] in one of the places for queries.
 async fn run_query(api: Arc<Api>, request: Request, handler: Handler) -> Response {
-    match api.query_permit().await {
-        Ok(_permit) => run(Arc::clone(&api), String::new(), request, handler).await,
+    match api.queries.place(api.timeout).await {
+        Ok(place) => {
+            run(
+                Arc::clone(&api),
+                String::new(),
+                request,
+                handler,
+                place.queued,
+            )
+            .await
+        }
         Err(error) => failed(&query_error(error)),
     }
 }
@@ -280,20 +325,6 @@ pub(crate) fn failed(error: &ApiError) -> Response {
 }
 
 impl Api {
-    /// Waits for one of the places of `--query.max-concurrency`, at most as long as a query may
-    /// take.
-    ///
-    /// # Errors
-    /// [`QueryError::Timeout`].
-    pub(crate) async fn query_permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        let waiting = Arc::clone(&self.queries).acquire_owned();
-        match tokio::time::timeout(self.timeout, waiting).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(QueryError::Canceled("query queue")),
-            Err(_) => Err(QueryError::Timeout("query queue")),
-        }
-    }
-
     fn now_ms(&self) -> i64 {
         (self.now)()
     }
@@ -318,8 +349,40 @@ impl Api {
             cancel: call
                 .cancel
                 .with_deadline(std::time::Instant::now() + timeout),
-            ..QueryOptions::default()
+            stats: if self.per_step_stats && call.params.get("stats") == "all" {
+                StatsLevel::PerStep
+            } else {
+                StatsLevel::Totals
+            },
         })
+    }
+
+    /// Runs a query at `start_ms`, ... `end_ms`; a step of 0 is that of a query for one moment.
+    fn evaluate(
+        &self,
+        call: &Call,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+    ) -> Result<promql::QueryResult, ApiError> {
+        let options = self.query_options(call)?;
+        let query = call.params.get("query");
+        let asked = Asked {
+            query,
+            start_ms,
+            end_ms,
+            step_ms,
+            queued: call.queued,
+            origin: Some(&call.origin),
+        };
+        let result = self.queries.run(&asked, || {
+            if step_ms == 0 {
+                self.engine.instant(&*self.db, query, start_ms, &options)
+            } else {
+                let times = (start_ms, end_ms, step_ms);
+                self.engine
+                    .range(&*self.db, query, times.0, times.1, times.2, &options)
+            }
+        });
+        result.map_err(query_error)
     }
 }
 

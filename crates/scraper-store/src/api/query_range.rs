@@ -30,16 +30,11 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
         let text = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
         return Err(ApiError::bad_data(text));
     }
-    let options = api.query_options(call)?;
-    let query = call.params.get("query");
-    let mut result = api
-        .engine
-        .range(&*api.db, query, start_ms, end_ms, step_ms, &options)
-        .map_err(super::query_error)?;
+    let mut result = api.evaluate(call, (start_ms, end_ms, step_ms))?;
     if limit > 0 && super::query::cut(&mut result.value, limit) {
         super::truncated(&mut result.annotations);
     }
-    let stats = super::query::stats_json(call, &result.stats)?;
+    let stats = super::query::stats_json(call, &result.stats);
     Ok(Envelope::success(&result.annotations, |out| {
         http_api::write_value(out, &result.value, stats.as_deref());
     }))

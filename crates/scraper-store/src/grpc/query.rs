@@ -23,6 +23,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::api::Api;
+use crate::queries::Asked;
 
 /// Request metadata: the evaluation time in milliseconds.
 pub const EXACT_TIME: &str = "firewatch-time-ms";
@@ -47,8 +48,19 @@ impl Query for QueryService {
         let t_ms = exact_ms.unwrap_or(request.time_seconds.saturating_mul(1000));
         let bounds = Bounds::new(request.timeout_seconds, request.lookback_delta_seconds);
         let result = self
-            .evaluate(bounds, move |api, options| {
-                api.engine.instant(&*api.db, &request.query, t_ms, options)
+            .evaluate(bounds, move |api, options, queued| {
+                let query = request.query.as_str();
+                let asked = Asked {
+                    query,
+                    start_ms: t_ms,
+                    end_ms: t_ms,
+                    step_ms: 0,
+                    queued,
+                    origin: None,
+                };
+                (api.queries).run(&asked, || {
+                    api.engine.instant(&*api.db, query, t_ms, options)
+                })
             })
             .await?;
         let frames = frames(result).map(|frame| {
@@ -88,9 +100,20 @@ impl Query for QueryService {
         .map(|seconds| seconds.saturating_mul(1000));
         let bounds = Bounds::new(request.timeout_seconds, request.lookback_delta_seconds);
         let result = self
-            .evaluate(bounds, move |api, options| {
-                api.engine
-                    .range(&*api.db, &request.query, start_ms, end_ms, step_ms, options)
+            .evaluate(bounds, move |api, options, queued| {
+                let query = request.query.as_str();
+                let asked = Asked {
+                    query,
+                    start_ms,
+                    end_ms,
+                    step_ms,
+                    queued,
+                    origin: None,
+                };
+                (api.queries).run(&asked, || {
+                    api.engine
+                        .range(&*api.db, query, start_ms, end_ms, step_ms, options)
+                })
             })
             .await?;
         let frames = frames(result).map(|frame| {
@@ -141,7 +164,9 @@ impl QueryService {
     async fn evaluate(
         &self,
         bounds: Bounds,
-        run: impl FnOnce(&Api, &QueryOptions) -> Result<QueryResult, QueryError> + Send + 'static,
+        run: impl FnOnce(&Api, &QueryOptions, Duration) -> Result<QueryResult, QueryError>
+        + Send
+        + 'static,
     ) -> Result<QueryResult, Status> {
         let api = Arc::clone(&self.api);
         let timeout = bounds.timeout.map_or(api.timeout, |t| t.min(api.timeout));
@@ -152,8 +177,9 @@ impl QueryService {
             cancel: cancel.with_deadline(Instant::now() + timeout),
             ..QueryOptions::default()
         };
-        let _permit = api.query_permit().await.map_err(status)?;
-        let result = tokio::task::spawn_blocking(move || run(&api, &options))
+        let place = api.queries.place(api.timeout).await.map_err(status)?;
+        let queued = place.queued;
+        let result = tokio::task::spawn_blocking(move || run(&api, &options, queued))
             .await
             .map_err(|_| Status::internal("the query panicked; see the log"))?;
         std::mem::forget(guard);
