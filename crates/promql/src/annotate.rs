@@ -1,14 +1,14 @@
 //! Warnings and infos of an evaluation, in upstream's words
 //! (prometheus/prometheus `util/annotations`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use golang::strconv::{format_float, quote};
 use model::Annotations;
 use model::annotations::Level;
 
-use crate::ast::PosRange;
+use crate::ast::{Expr, PosRange};
 
 /// What happened. `Display` would need a position and the query; see [`Notes::render`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -301,6 +301,23 @@ fn rfc3339(t_ms: i64) -> String {
     )
 }
 
+/// When what is said about each place is said: after everything inside the expression that says it.
+fn evaluation_order(expr: &Expr) -> HashMap<(u32, u32), usize> {
+    fn visit(expr: &Expr, next: &mut usize, ranks: &mut HashMap<(u32, u32), usize>) {
+        expr.for_each_child(|child| visit(child, next, ranks));
+        *next += 1;
+        let mut rank = |pos: PosRange| ranks.insert((pos.start, pos.end), *next);
+        // An expression speaks of its arguments, or of itself.
+        rank(expr.pos());
+        expr.for_each_child(|child| {
+            rank(child.pos());
+        });
+    }
+    let mut ranks = HashMap::new();
+    visit(expr, &mut 0, &mut ranks);
+    ranks
+}
+
 /// Where it happened, and what.
 type Place = (u32, u32, Note);
 
@@ -339,11 +356,34 @@ impl Notes {
     }
 
     /// The texts, ordered by position; `query` is what positions refer to, and without it they are
-    /// left out.
-    pub(crate) fn render(&self, query: &str) -> Annotations {
-        let mut out = Annotations::default();
-        for ((start, end, note), monotonicity) in self.lock().iter() {
+    /// left out. As upstream, the same text is told once, with the position of where it came up last
+    /// in the evaluation of `expr`.
+    pub(crate) fn render(&self, query: &str, expr: &Expr) -> Annotations {
+        let mut last: BTreeMap<Note, (PosRange, Option<Monotonicity>)> = BTreeMap::new();
+        let mut ranks = None;
+        for ((start, end, note), how) in self.lock().iter() {
             let pos = PosRange::new(*start, *end);
+            match last.get_mut(note) {
+                None => {
+                    last.insert(note.clone(), (pos, *how));
+                }
+                Some((kept, merged)) => {
+                    let ranks = ranks.get_or_insert_with(|| evaluation_order(expr));
+                    let rank = |pos: &PosRange| ranks.get(&(pos.start, pos.end)).copied();
+                    if rank(&pos) > rank(kept) {
+                        *kept = pos;
+                    }
+                    match (merged, how) {
+                        (Some(merged), Some(how)) => merged.merge(how),
+                        (merged, how) => *merged = merged.or(*how),
+                    }
+                }
+            }
+        }
+        let mut found: Vec<_> = last.into_iter().collect();
+        found.sort_by_key(|(_, (pos, _))| (pos.start, pos.end));
+        let mut out = Annotations::default();
+        for (note, (pos, monotonicity)) in found {
             let level = note.level();
             let mut text = note.text();
             if matches!(note, Note::Storage(..)) {

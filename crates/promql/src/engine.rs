@@ -334,7 +334,7 @@ impl Engine {
         );
         Ok(QueryResult {
             value,
-            annotations: query.notes.render(text),
+            annotations: query.notes.render(text, expr),
             stats: QueryStats {
                 samples: SampleStats {
                     total_queryable_samples: looked.total.load(Ordering::Relaxed),

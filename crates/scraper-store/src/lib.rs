@@ -243,10 +243,7 @@ fn build_api(
     }
     let lookback_delta_ms = args.duration("query.lookback-delta").as_millis() as i64;
     let timeout = args.duration("query.timeout");
-    let queries = queries::Queries::new(
-        args.count("query.max-concurrency").max(1),
-        &boot.metrics,
-    );
+    let queries = queries::Queries::new(args.count("query.max-concurrency").max(1), &boot.metrics);
     let subquery_step_ms = Arc::clone(&queries.subquery_step_ms);
     let engine = promql::Engine::new(promql::EngineOptions {
         max_samples: args.int("query.max-samples").max(0) as u64,

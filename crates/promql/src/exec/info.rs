@@ -53,6 +53,10 @@ pub(crate) fn eval<'q>(
         }
         !name_matchers.is_empty() && name_matchers.iter().all(|matcher| matcher.matches(name))
     };
+    // Series without a value are none.
+    let (metas, columns): (Vec<Meta>, Vec<Column>) = (metas.into_iter().zip(columns))
+        .filter(|(_, column)| !column.is_empty())
+        .unzip();
     let ignored: Vec<bool> = metas.iter().map(|meta| ignores(&meta.labels)).collect();
     let found = fetch(
         query,

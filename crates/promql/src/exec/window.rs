@@ -109,7 +109,8 @@ pub(crate) fn ranges<'q>(
                 anchored: false,
                 smoothed: false,
                 distinct: false,
-                pos: expr.unwrapped().pos(),
+                // Upstream puts the computed samples where the subquery was, without its position.
+                pos: PosRange::default(),
                 held: Some((computed.usage, computed.charge)),
                 name: "a subquery".to_owned(),
             })

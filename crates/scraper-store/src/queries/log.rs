@@ -153,7 +153,12 @@ mod tests {
         };
         let error = QueryError::TooManySamples;
         let now = jiff::Timestamp::from_millisecond(1_700_000_100_125).unwrap();
-        let line = line(now, &asked(Some(&origin)), &QueryStats::default(), Some(&error));
+        let line = line(
+            now,
+            &asked(Some(&origin)),
+            &QueryStats::default(),
+            Some(&error),
+        );
         let parsed: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(line.last(), Some(&b'\n'));
         assert_eq!(parsed["time"], "2023-11-14T22:15:00.125Z");
@@ -184,9 +189,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = QueryLog::new(&telemetry::Registry::new());
         let write = || log.write(&asked(None), &QueryStats::default(), None);
-        let lines = |path: &Path| {
-            std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
-        };
+        let lines =
+            |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
         write();
         let [first, second] = ["a.log", "b.log"].map(|name| dir.path().join(name));
         log.set_file(&first).unwrap();

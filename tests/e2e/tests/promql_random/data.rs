@@ -29,7 +29,12 @@ pub fn requests(seed: u64) -> Vec<Vec<u8>> {
                 .iter()
                 .map(|series| TimeSeries {
                     labels: series.labels.clone(),
-                    samples: series.samples.iter().copied().filter(|s| inside(s.timestamp)).collect(),
+                    samples: series
+                        .samples
+                        .iter()
+                        .copied()
+                        .filter(|s| inside(s.timestamp))
+                        .collect(),
                     exemplars: Vec::new(),
                     histograms: series
                         .histograms
@@ -65,8 +70,15 @@ impl Scrapes {
         let times = (0..LENGTH_MS / INTERVAL_MS)
             .map(|i| {
                 // Now and then a target is away for minutes.
-                up = if up { !random.chance(2) } else { random.chance(12) };
-                (START_MS + offset + i * INTERVAL_MS + random.within(0, jitter), up)
+                up = if up {
+                    !random.chance(2)
+                } else {
+                    random.chance(12)
+                };
+                (
+                    START_MS + offset + i * INTERVAL_MS + random.within(0, jitter),
+                    up,
+                )
             })
             .collect();
         Scrapes { times }
@@ -74,7 +86,11 @@ impl Scrapes {
 
     /// A value at each time that there is one, and a stale marker where the target went away, or
     /// just a gap.
-    fn floats(&self, random: &mut Random, mut value: impl FnMut(&mut Random) -> f64) -> Vec<Sample> {
+    fn floats(
+        &self,
+        random: &mut Random,
+        mut value: impl FnMut(&mut Random) -> f64,
+    ) -> Vec<Sample> {
         let marks = random.chance(70);
         let mut was_up = false;
         let mut samples = Vec::new();
@@ -107,7 +123,10 @@ impl Scrapes {
             match (*up, was_up && marks) {
                 (true, _) => {}
                 (false, true) => {
+                    let float = matches!(h.count, Some(histogram::Count::CountFloat(_)));
                     h = Histogram {
+                        count: float.then_some(histogram::Count::CountFloat(0.0)),
+                        zero_count: float.then_some(histogram::ZeroCount::ZeroCountFloat(0.0)),
                         sum: f64::from_bits(STALE),
                         ..Histogram::default()
                     }
@@ -165,32 +184,74 @@ fn series(seed: u64) -> Vec<TimeSeries> {
         for instance in INSTANCES {
             let scrapes = Scrapes::of_target(random);
             let target = [("job", job), ("instance", instance)];
-            let with = |more: &[(&'static str, &'static str)]| -> Vec<(&'static str, &'static str)> {
-                target.iter().chain(more).copied().collect()
-            };
-            let mut floats = |name: &str, more: &[(&'static str, &'static str)], random: &mut Random, value: &mut dyn FnMut(&mut Random) -> f64| {
-                let samples = scrapes.floats(random, value);
-                push(&mut all, labels(name, &with(more)), samples, Vec::new());
-            };
+            let with =
+                |more: &[(&'static str, &'static str)]| -> Vec<(&'static str, &'static str)> {
+                    target.iter().chain(more).copied().collect()
+                };
+            let mut floats =
+                |name: &str,
+                 more: &[(&'static str, &'static str)],
+                 random: &mut Random,
+                 value: &mut dyn FnMut(&mut Random) -> f64| {
+                    let samples = scrapes.floats(random, value);
+                    push(&mut all, labels(name, &with(more)), samples, Vec::new());
+                };
             for code in ["200", "404", "500"] {
                 // Not every target has every code.
                 if code == "500" && random.chance(30) {
                     continue;
                 }
-                floats("req_total", &[("code", code)], random, &mut counter(15, true));
+                floats(
+                    "req_total",
+                    &[("code", code)],
+                    random,
+                    &mut counter(15, true),
+                );
             }
             for device in ["eth0", "lo"] {
-                floats("net_bytes_total", &[("device", device)], random, &mut counter(4, false));
+                floats(
+                    "net_bytes_total",
+                    &[("device", device)],
+                    random,
+                    &mut counter(4, false),
+                );
             }
-            floats("up", &[], random, &mut |r| f64::from(u8::from(r.chance(90))));
+            floats("up", &[], random, &mut |r| {
+                f64::from(u8::from(r.chance(90)))
+            });
             floats("temp", &[], random, &mut |r| (r.unit() - 0.3) * 60.0);
             for kind in ["free", "used"] {
-                floats("mem_bytes", &[("kind", kind)], random, &mut |r| r.within(1 << 20, 1 << 34) as f64);
+                floats("mem_bytes", &[("kind", kind)], random, &mut |r| {
+                    r.within(1 << 20, 1 << 34) as f64
+                });
             }
-            let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-300, -1e300, 0.1, 7.0];
+            let odd = [
+                f64::NAN,
+                f64::INFINITY,
+                f64::NEG_INFINITY,
+                0.0,
+                -0.0,
+                1e-300,
+                -1e300,
+                0.1,
+                7.0,
+            ];
             floats("odd", &[], random, &mut |r| *r.pick(&odd));
-            floats("target_info", &[("version", if random.chance(50) { "1.0" } else { "2.0" })], random, &mut |_| 1.0);
-            floats("build_info", &[("revision", instance.get(..2).unwrap_or("")), ("data.x", "é")], random, &mut |_| 1.0);
+            floats(
+                "target_info",
+                &[("version", if random.chance(50) { "1.0" } else { "2.0" })],
+                random,
+                &mut |_| 1.0,
+            );
+            floats(
+                "build_info",
+                &[
+                    ("revision", instance.get(..2).unwrap_or("")),
+                    ("data.x", "é"),
+                ],
+                random,
+                &mut |_| 1.0,
+            );
             // A value that changes in steps, often the same.
             let mut level = 3.0;
             floats("queue", &[], random, &mut |r| {
@@ -199,7 +260,9 @@ fn series(seed: u64) -> Vec<TimeSeries> {
                 }
                 level
             });
-            floats("dotted.name", &[("data.x", "a b")], random, &mut |r| r.within(-5, 5) as f64);
+            floats("dotted.name", &[("data.x", "a b")], random, &mut |r| {
+                r.within(-5, 5) as f64
+            });
             classic_histogram(&scrapes, random, &with(&[]), &mut all);
             native_histograms(&scrapes, random, &with(&[]), &mut all);
         }
@@ -213,7 +276,12 @@ fn series(seed: u64) -> Vec<TimeSeries> {
                 timestamp: t,
             });
         }
-        push(&mut all, labels("sparse", &[("job", job)]), samples, Vec::new());
+        push(
+            &mut all,
+            labels("sparse", &[("job", job)]),
+            samples,
+            Vec::new(),
+        );
     }
     all
 }
@@ -244,14 +312,18 @@ fn classic_histogram(
         if !up {
             continue;
         }
-        for (column, value) in columns.iter_mut().zip(counts.iter().chain([&sum, &counts[4]])) {
+        for (column, value) in columns
+            .iter_mut()
+            .zip(counts.iter().chain([&sum, &counts[4]]))
+        {
             column.push(Sample {
                 value: *value,
                 timestamp: *timestamp,
             });
         }
     }
-    let names = std::iter::repeat_n("lat_seconds_bucket", 5).chain(["lat_seconds_sum", "lat_seconds_count"]);
+    let names = std::iter::repeat_n("lat_seconds_bucket", 5)
+        .chain(["lat_seconds_sum", "lat_seconds_count"]);
     for (i, (name, samples)) in names.zip(columns).enumerate() {
         let mut pairs = target.to_vec();
         if let Some(bound) = bounds.get(i) {
@@ -318,10 +390,16 @@ impl Growing {
     fn spans(buckets: usize, offset: i32) -> Vec<BucketSpan> {
         match buckets {
             0 => Vec::new(),
-            1..=3 => vec![BucketSpan { offset, length: buckets as u32 }],
+            1..=3 => vec![BucketSpan {
+                offset,
+                length: buckets as u32,
+            }],
             _ => vec![
                 BucketSpan { offset, length: 2 },
-                BucketSpan { offset: 2, length: buckets as u32 - 2 },
+                BucketSpan {
+                    offset: 2,
+                    length: buckets as u32 - 2,
+                },
             ],
         }
     }
@@ -356,7 +434,9 @@ impl Growing {
         let counts = |counts: &[u64]| counts.iter().map(|c| *c as f64 * factor).collect();
         Histogram {
             count: Some(histogram::Count::CountFloat(self.count() as f64 * factor)),
-            zero_count: Some(histogram::ZeroCount::ZeroCountFloat(self.zero as f64 * factor)),
+            zero_count: Some(histogram::ZeroCount::ZeroCountFloat(
+                self.zero as f64 * factor,
+            )),
             negative_deltas: Vec::new(),
             negative_counts: counts(&self.negative),
             positive_deltas: Vec::new(),
@@ -369,7 +449,10 @@ impl Growing {
         Histogram {
             schema: -53,
             zero_threshold: 0.0,
-            positive_spans: vec![BucketSpan { offset: 0, length: self.positive.len() as u32 }],
+            positive_spans: vec![BucketSpan {
+                offset: 0,
+                length: self.positive.len() as u32,
+            }],
             negative_spans: Vec::new(),
             custom_values: bounds.to_vec(),
             ..self.integer()
