@@ -61,6 +61,13 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut from = 0;
     let bytes = text.as_bytes();
+    // Few texts have anything to escape. 0xE2 begins the two line separators.
+    let suspect = |b: &u8| *b < 0x20 || matches!(*b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xE2);
+    if !bytes.iter().any(suspect) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     for (at, c) in text.char_indices() {
         let escape: Option<&[u8]> = match c {
             '"' => Some(b"\\\""),

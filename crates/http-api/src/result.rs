@@ -27,8 +27,24 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, stats: Option<&[u8]>) {
             write_string(out, s);
             out.push(b']');
         }
-        Value::Vector(vector) => write_list(out, vector, write_element),
-        Value::Matrix(matrix) => write_list(out, matrix, write_series),
+        Value::Vector(vector) => {
+            let mut time = Vec::new();
+            let t_ms = vector.first().map_or(0, |element| element.t_ms);
+            write_timestamp(&mut time, t_ms);
+            out.reserve(vector.len() * 64);
+            write_list(out, vector, |out, element| {
+                let time = (element.t_ms == t_ms).then_some(&time[..]);
+                write_element(out, element, time);
+            });
+        }
+        Value::Matrix(matrix) => {
+            let mut times = Times::of(matrix);
+            let points: usize = matrix.iter().map(|series| series.floats.len()).sum();
+            out.reserve(points * BYTES_A_POINT + matrix.len() * 64);
+            write_list(out, matrix, |out, series| {
+                write_series(out, series, &mut times)
+            });
+        }
     }
     if let Some(stats) = stats {
         out.extend_from_slice(b",\"stats\":");
@@ -37,7 +53,58 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, stats: Option<&[u8]>) {
     out.push(b'}');
 }
 
-fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+/// What a point takes, usually.
+const BYTES_A_POINT: usize = 32;
+
+/// The texts of the times that a matrix has points at: the series of a range query share them.
+struct Times {
+    ms: Vec<i64>,
+    text: Vec<u8>,
+    /// Where the text of each time ends.
+    ends: Vec<usize>,
+    /// Where the search for the next one begins.
+    next: usize,
+}
+
+impl Times {
+    fn of(matrix: &[MatrixSeries]) -> Times {
+        let longest = matrix.iter().max_by_key(|series| series.float_ms.len());
+        let ms = longest.map_or_else(Vec::new, |series| series.float_ms.clone());
+        let mut text = Vec::with_capacity(ms.len() * 14);
+        let ends = ms
+            .iter()
+            .map(|t_ms| {
+                write_timestamp(&mut text, *t_ms);
+                text.len()
+            })
+            .collect();
+        Times {
+            ms,
+            text,
+            ends,
+            next: 0,
+        }
+    }
+
+    /// Appends a time; those of a series come in order.
+    #[inline]
+    fn write(&mut self, out: &mut Vec<u8>, t_ms: i64) {
+        while self.ms.get(self.next).is_some_and(|known| *known < t_ms) {
+            self.next += 1;
+        }
+        if self.ms.get(self.next) != Some(&t_ms) {
+            return write_timestamp(out, t_ms);
+        }
+        let start = self
+            .next
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before]);
+        out.extend_from_slice(&self.text[start..self.ends[self.next]]);
+        self.next += 1;
+    }
+}
+
+fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
     out.push(b'[');
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
@@ -48,13 +115,20 @@ fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T
     out.push(b']');
 }
 
-fn write_element(out: &mut Vec<u8>, element: &VectorSample) {
+/// An element of a vector; `time` is the text of its time, if that is known.
+fn write_element(out: &mut Vec<u8>, element: &VectorSample, time: Option<&[u8]>) {
     out.extend_from_slice(b"{\"metric\":");
     write_labels(out, &element.labels);
     match &element.value {
         SampleValue::Float(v) => {
-            out.extend_from_slice(b",\"value\":");
-            write_point(out, element.t_ms, *v);
+            out.extend_from_slice(b",\"value\":[");
+            match time {
+                Some(time) => out.extend_from_slice(time),
+                None => write_timestamp(out, element.t_ms),
+            }
+            out.push(b',');
+            write_float(out, *v);
+            out.push(b']');
         }
         SampleValue::Histogram(h) => {
             out.extend_from_slice(b",\"histogram\":");
@@ -64,16 +138,21 @@ fn write_element(out: &mut Vec<u8>, element: &VectorSample) {
     out.push(b'}');
 }
 
-fn write_series(out: &mut Vec<u8>, series: &MatrixSeries) {
+fn write_series(out: &mut Vec<u8>, series: &MatrixSeries, times: &mut Times) {
     out.extend_from_slice(b"{\"metric\":");
     write_labels(out, &series.labels);
     if !series.floats.is_empty() {
         out.extend_from_slice(b",\"values\":[");
+        times.next = 0;
         for (i, (t_ms, v)) in series.float_ms.iter().zip(&series.floats).enumerate() {
             if i > 0 {
                 out.push(b',');
             }
-            write_point(out, *t_ms, *v);
+            out.push(b'[');
+            times.write(out, *t_ms);
+            out.push(b',');
+            write_float(out, *v);
+            out.push(b']');
         }
         out.push(b']');
     }
@@ -93,14 +172,6 @@ fn write_series(out: &mut Vec<u8>, series: &MatrixSeries) {
         out.push(b']');
     }
     out.push(b'}');
-}
-
-fn write_point(out: &mut Vec<u8>, t_ms: i64, v: f64) {
-    out.push(b'[');
-    write_timestamp(out, t_ms);
-    out.push(b',');
-    write_float(out, v);
-    out.push(b']');
 }
 
 /// A histogram: count, sum, and the populated buckets as `[boundaries, lower, upper, count]`, where

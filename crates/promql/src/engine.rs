@@ -15,6 +15,7 @@ use crate::exec;
 use crate::features::Features;
 use crate::plan::{self, QueryTimes};
 use crate::query_error::QueryError;
+use crate::regexps::Regexps;
 use crate::value::{QueryResult, QueryStats, SampleStats, StatsLevel, Timings, Value};
 
 /// Upstream's `--query.lookback-delta`.
@@ -96,13 +97,23 @@ pub struct QueryOptions {
 }
 
 /// Evaluates queries. Shared by all of them; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Engine {
     options: Arc<EngineOptions>,
     /// Bytes that running queries hold.
     bytes: Arc<AtomicU64>,
     /// Threads to compute columns on; none where one thread does it all.
     pool: Option<Arc<rayon::ThreadPool>>,
+    regexps: Arc<Regexps>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("options", &self.options)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -127,6 +138,7 @@ impl Engine {
             options: Arc::new(options),
             bytes: Arc::new(AtomicU64::new(0)),
             pool,
+            regexps: Arc::default(),
         }
     }
 
@@ -297,6 +309,7 @@ impl Engine {
             cancel,
             stats: options.stats,
             pool: self.pool.as_deref(),
+            regexps: &self.regexps,
             bytes: QueryBytes::new(
                 self.options.max_query_bytes,
                 self.options.max_samples,

@@ -25,6 +25,7 @@ pub mod parse;
 mod plan;
 pub mod print;
 pub mod query_error;
+mod regexps;
 pub mod script;
 pub mod value;
 

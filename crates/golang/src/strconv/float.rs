@@ -48,6 +48,14 @@ pub fn append_float(out: &mut impl Sink, value: f64, format: char, precision: i3
             return out.put(itoa::Buffer::new().format(magnitude as u32));
         }
     }
+    if format == 'f' && precision < 0 && bits == 64 {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(magnitude);
+        // Where zmij has no exponent it writes what we want, but for whole numbers a fraction.
+        if !text.as_bytes().contains(&b'e') {
+            return out.put(text.strip_suffix(".0").unwrap_or(text));
+        }
+    }
     match format {
         'e' | 'E' | 'f' | 'g' | 'G' if precision < 0 => {
             let mut digits = Digits::shortest(magnitude, bits);

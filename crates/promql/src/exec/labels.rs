@@ -1,6 +1,5 @@
 //! `label_replace` and `label_join`: functions of labels, not of values.
 
-use golang::regexp::Regexp;
 use model::{Labels, LabelsBuilder};
 
 use super::vect::{Clash, Vect};
@@ -52,7 +51,7 @@ pub(crate) fn replace<'q>(
     let replacement = string_arg(call, 2)?;
     let source = string_arg(call, 3)?;
     let pattern = string_arg(call, 4)?;
-    let Ok(regexp) = Regexp::anchored(pattern) else {
+    let Ok(regexp) = query.regexps.anchored(pattern) else {
         return failed(format!(
             "invalid regular expression in label_replace(): {pattern}"
         ));

@@ -60,6 +60,7 @@ pub(crate) struct Query<'q> {
     pub cancel: CancelToken,
     pub stats: StatsLevel,
     pub pool: Option<&'q rayon::ThreadPool>,
+    pub regexps: &'q crate::regexps::Regexps,
     pub bytes: crate::budget::QueryBytes<'q>,
     pub notes: Notes,
     pub selections: Mutex<HashMap<select::Key, std::sync::Arc<storage::SeriesSet>>>,

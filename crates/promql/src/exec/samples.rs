@@ -14,6 +14,9 @@ pub(crate) trait Source: Send + Sync {
     /// Appends all samples of series `i` that matter, without stale markers; returns how many were
     /// read from storage.
     fn load(&self, i: usize, out: &mut Columns) -> Result<u64, QueryError>;
+
+    /// Roughly how many samples a series has.
+    fn samples_a_series(&self) -> u64;
 }
 
 thread_local! {
@@ -51,7 +54,18 @@ pub(crate) struct Stored {
     pub start_times: bool,
 }
 
+/// How often a series has a sample, for estimates.
+const TYPICAL_INTERVAL_MS: i64 = 15_000;
+/// What finding a series' chunks costs, in samples decoded.
+const SERIES_COST: u64 = 50;
+
 impl Stored {
+    /// Roughly what a series costs to decode, in samples.
+    pub(crate) fn samples_a_series(&self) -> u64 {
+        let samples = self.max_ms.saturating_sub(self.min_ms).max(0) / TYPICAL_INTERVAL_MS;
+        samples as u64 + SERIES_COST
+    }
+
     /// All samples of series `i`, stale markers included.
     pub(crate) fn decode(&self, i: usize, out: &mut Columns) -> Result<u64, QueryError> {
         self.set.series[i].decode(self.min_ms, self.max_ms, out)?;
@@ -71,6 +85,10 @@ impl Source for Stored {
         let read = self.decode(i, out)?;
         drop_stale(out);
         Ok(read)
+    }
+
+    fn samples_a_series(&self) -> u64 {
+        Stored::samples_a_series(self)
     }
 }
 
@@ -150,5 +168,9 @@ impl Source for Computed {
             }
         }
         Ok(0)
+    }
+
+    fn samples_a_series(&self) -> u64 {
+        self.grid.len as u64
     }
 }

@@ -154,6 +154,10 @@ impl Leaf for Instant<'_> {
     fn name(&self) -> String {
         Expr::Vector(Box::new(self.selector.clone())).to_string()
     }
+
+    fn samples_a_series(&self, steps: usize) -> u64 {
+        self.stored.samples_a_series() + steps as u64
+    }
 }
 
 impl Instant<'_> {

@@ -1,8 +1,10 @@
 //! Instant vectors whose columns are computed when asked for.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use hashbrown::{HashMap, HashSet};
 use model::Labels;
-use rayon::prelude::*;
 
 use super::columns::{Column, Meta, is_metadata_label};
 use super::usage::{Usage, WindowUse};
@@ -15,6 +17,11 @@ const CHUNK: usize = 32;
 /// Fewer of them, where columns are so long that a chunk would have more values than this.
 const CHUNK_VALUES: usize = 1 << 18;
 
+/// Chunks that a thread computes, on average, before they are folded in.
+const CHUNKS_A_THREAD: usize = 8;
+/// Samples from which on it pays to wake other threads: half a millisecond or so.
+const WORTH_SHARING: u64 = 60_000;
+
 /// Where columns come from: a selector, a function over range vectors.
 pub(crate) trait Leaf: Send + Sync {
     /// Computes the column of series `i` into `out`, which has all steps and no values.
@@ -22,6 +29,9 @@ pub(crate) trait Leaf: Send + Sync {
 
     /// The selector or function, for messages.
     fn name(&self) -> String;
+
+    /// Roughly what a series costs, in samples decoded and steps computed.
+    fn samples_a_series(&self, steps: usize) -> u64;
 }
 
 /// What computing columns brought to light beside their values.
@@ -360,16 +370,13 @@ impl Lazy<'_> {
             }
             Ok::<(), QueryError>(())
         };
+        let work = (series as u64).saturating_mul(self.leaf.samples_a_series(len));
         match query.pool {
-            Some(pool) if chunks.len() > 1 => {
+            Some(pool) if chunks.len() > 1 && work >= WORTH_SHARING => {
+                let threads = pool.current_num_threads();
                 // A few chunks a thread at a time: enough to share the work, few enough to hold.
-                for wave in chunks.chunks(pool.current_num_threads() * 4) {
-                    let parts: Vec<Result<Part, QueryError>> = pool.install(|| {
-                        wave.par_iter()
-                            .map(|chunk| self.part(query, chunk.clone(), len, counted))
-                            .collect()
-                    });
-                    for part in parts {
+                for wave in chunks.chunks(threads * CHUNKS_A_THREAD) {
+                    for part in self.wave(query, pool, wave, len, counted) {
                         finish(part?, &mut fold)?;
                     }
                 }
@@ -382,6 +389,38 @@ impl Lazy<'_> {
             }
         }
         Ok(fold.finish(&self.stages))
+    }
+
+    /// Computes chunks on this thread and those of the pool, whoever is free taking the next. This
+    /// thread takes part so that nobody has to be woken for it to begin.
+    fn wave(
+        &self,
+        query: &Query<'_>,
+        pool: &rayon::ThreadPool,
+        chunks: &[std::ops::Range<usize>],
+        len: usize,
+        counted: usize,
+    ) -> Vec<Result<Part, QueryError>> {
+        let next = AtomicUsize::new(0);
+        let parts: Vec<OnceLock<Result<Part, QueryError>>> =
+            chunks.iter().map(|_| OnceLock::new()).collect();
+        let take_chunks = || {
+            while let Some((chunk, part)) = {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                chunks.get(i).zip(parts.get(i))
+            } {
+                // Every chunk is taken once.
+                let _ = part.set(self.part(query, chunk.clone(), len, counted));
+            }
+        };
+        let helpers = (pool.current_num_threads() - 1).min(chunks.len() - 1);
+        pool.in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| take_chunks());
+            }
+            take_chunks();
+        });
+        parts.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 
     fn part(

@@ -216,6 +216,12 @@ impl Leaf for Sliding<'_> {
     fn name(&self) -> String {
         self.name.clone()
     }
+
+    fn samples_a_series(&self, steps: usize) -> u64 {
+        // Some functions look at every sample of every window.
+        let samples = self.source.samples_a_series();
+        samples + 4 * steps as u64
+    }
 }
 
 impl Sliding<'_> {

@@ -229,8 +229,44 @@ impl RangeFunction for Sum {
     }
 
     fn floats(&self, series: &FloatSeries<'_>, out: &mut [f64]) -> bool {
-        each_window(series, out, |_, values| sum(values));
+        each_sum(
+            series,
+            out,
+            |_, sum, c| if sum.is_infinite() { sum } else { sum + c },
+        );
         true
+    }
+}
+
+/// How many windows are summed at once: each addition waits for the one before, so that there is room
+/// for those of other windows meanwhile.
+const LANES: usize = 4;
+
+/// The compensated sum of every window, added up from its first value on as upstream does, and what
+/// `finish` makes of the window's values, their sum and its compensation.
+fn each_sum(series: &FloatSeries<'_>, out: &mut [f64], finish: impl Fn(&[f64], f64, f64) -> f64) {
+    for (out, bounds) in out.chunks_mut(LANES).zip(series.bounds.chunks(LANES)) {
+        let mut windows: [&[f64]; LANES] = [&[]; LANES];
+        for (window, (from, to)) in windows.iter_mut().zip(bounds) {
+            *window = &series.values[*from as usize..*to as usize];
+        }
+        let shared = windows.iter().map(|w| w.len()).min().unwrap_or(0);
+        let mut sums = [(0.0, 0.0); LANES];
+        let [a, b, c, d] = windows.map(|window| &window[..shared]);
+        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+            for (state, v) in sums.iter_mut().zip([*a, *b, *c, *d]) {
+                *state = kahan_add(v, state.0, state.1);
+            }
+        }
+        for ((out, window), (mut sum, mut c)) in out.iter_mut().zip(windows).zip(sums) {
+            if window.is_empty() {
+                continue;
+            }
+            for v in &window[shared..] {
+                (sum, c) = kahan_add(*v, sum, c);
+            }
+            *out = finish(window, sum, c);
+        }
     }
 }
 
@@ -261,7 +297,14 @@ impl RangeFunction for Average {
     }
 
     fn floats(&self, series: &FloatSeries<'_>, out: &mut [f64]) -> bool {
-        each_window(series, out, |_, values| average(values));
+        each_sum(series, out, |values, sum, c| {
+            if sum.is_finite() {
+                let count = values.len() as f64;
+                sum / count + c / count
+            } else {
+                average(values)
+            }
+        });
         true
     }
 }
