@@ -101,6 +101,8 @@ impl Agent {
     /// say of their containers; it counts where there are no cgroups.
     pub fn write(&self, now_ms: i64, told: &[Told], writer: &mut Writer) {
         let mut state = self.state.lock();
+        // Copied: whoever reads the page slowly must not keep events waiting.
+        let machine = self.machine(&mut state, now_ms).clone();
         let collected = match &self.cgroups {
             Some(cgroups) => self.collect(&mut state, cgroups, now_ms),
             None => Ok(self.collect_told(&mut state, told, now_ms)),
@@ -112,6 +114,7 @@ impl Agent {
                 (Vec::new(), true)
             }
         };
+        drop(state);
         let mut version = machine::version(&self.host);
         version.docker_version = self.identities.engine_version();
         let page = Page {
@@ -123,8 +126,7 @@ impl Agent {
             now_ms,
         };
         metrics::write(&page, writer);
-        let machine = self.machine(&mut state, now_ms);
-        metrics::write_machine(machine, machine.memory_capacity == 0, writer);
+        metrics::write_machine(&machine, machine.memory_capacity == 0, writer);
     }
 
     fn machine<'s>(&self, state: &'s mut State, now_ms: i64) -> &'s Machine {

@@ -47,6 +47,7 @@ pub static PROGRAM: Program = Program {
     flags: flags::FLAGS,
     without_flags: &["web.listen-address"],
     style: service::FlagStyle::Go,
+    single_thread: true,
     ..Program::DEFAULT
 };
 

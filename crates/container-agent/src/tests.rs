@@ -139,6 +139,13 @@ async fn pages() {
             .to_bytes()
             .is_empty()
     );
+    // Compressed, to its end.
+    let request = Request::get("/m").header(header::ACCEPT_ENCODING, "gzip");
+    let request = request.body(Body::empty()).unwrap();
+    let zipped = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(zipped.headers()[header::CONTENT_ENCODING], "gzip");
+    let zipped = zipped.into_body().collect().await.unwrap().to_bytes();
+    assert!(zipped.starts_with(&[0x1f, 0x8b]) && zipped.len() > 100);
     assert_eq!(text(get("/healthz", "").await.unwrap()).await, "ok");
     assert!(
         text(get("/", "").await.unwrap())

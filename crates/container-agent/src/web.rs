@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use exposition::{Escaping, Writer, negotiate};
 use telemetry::Registry;
+use tokio::sync::mpsc;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::agent::{Agent, write_families};
 use crate::engine_stats::Engines;
 use crate::identity::Identities;
 use crate::now_ms;
+
+/// Parts of a page that wait for the reader.
+const PARTS: usize = 2;
 
 /// Where numbers come from that no cgroup tells, and of whom.
 pub type Asked = (Arc<Engines>, Arc<Identities>);
@@ -61,20 +66,25 @@ async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
         Some((engines, identities)) => engines.ask(identities.running()).await,
         None => Vec::new(),
     };
-    let page = tokio::task::spawn_blocking(move || {
-        let mut writer = Writer::new(format);
+    // Some 10 KiB a container: it is written while it is read, and never in memory as a whole.
+    let (parts, mut page) = mpsc::channel::<Result<Bytes, String>>(PARTS);
+    tokio::task::spawn_blocking(move || {
+        let to_page = parts.clone();
+        // Where nobody reads any more, the rest of the page goes nowhere.
+        let sink = move |part: &[u8]| {
+            let _ = to_page.blocking_send(Ok(Bytes::copy_from_slice(part)));
+        };
+        let mut writer = Writer::with_sink(format, Box::new(sink));
         web.agent.write(now_ms(), &told, &mut writer);
         write_families(&web.registry.gather(), &mut writer);
-        writer.finish()
-    });
-    let error = match page.await {
-        Ok(Ok(page)) => {
-            return ([(header::CONTENT_TYPE, format.to_string())], page).into_response();
+        if let Err(error) = writer.finish() {
+            tracing::error!(err = %error, "error gathering metrics");
+            // The reader sees a page that breaks off, not one that is short.
+            let _ = parts.blocking_send(Err(error.to_string()));
         }
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    tracing::error!(err = error, "error gathering metrics");
-    let text = format!("An error has occurred while serving metrics:\n\n{error}\n");
-    (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+    });
+    // Compression asks once more after the end.
+    let page = futures::stream::poll_fn(move |context| page.poll_recv(context));
+    let content_type = [(header::CONTENT_TYPE, format.to_string())];
+    (content_type, Body::from_stream(page)).into_response()
 }

@@ -33,4 +33,4 @@ pub use parse::{
     Entry, MediaType, ParseError, ParseOptions, ParsedHistogram, Parser, TYPE_LABEL, UNIT_LABEL,
     choose_parser,
 };
-pub use writer::Writer;
+pub use writer::{Sink, Writer};

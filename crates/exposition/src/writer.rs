@@ -24,13 +24,31 @@ use crate::{EncodeError, Escaping, Family, Format, Histogram, Metric, Summary, V
 ///     b"# HELP requests_total Requests served.\n# TYPE requests_total counter\nrequests_total{code=\"200\"} 1e+06\n"
 /// );
 /// ```
-#[derive(Debug)]
 pub struct Writer {
     format: Format,
     out: Vec<u8>,
     name: String,
     kind: MetricType,
     families: Vec<Family>,
+    /// Takes what is printed, part by part.
+    sink: Option<Sink>,
+    /// Why a part could not be encoded; the page fails at its end.
+    failed: Option<EncodeError>,
+}
+
+/// Takes the parts of a page.
+pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// A part is handed out when it is larger than this, at the next family.
+const PART: usize = 32 * 1024;
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer")
+            .field("format", &self.format)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Writer {
@@ -47,12 +65,26 @@ impl Writer {
             name: String::new(),
             kind: MetricType::Unknown,
             families: Vec::new(),
+            sink: None,
+            failed: None,
+        }
+    }
+
+    /// A writer that hands the page out in parts of some families each, so that a long one is never
+    /// in memory as a whole. [`Writer::finish`] hands out the last part, and gives an empty rest.
+    pub fn with_sink(format: Format, sink: Sink) -> Writer {
+        Writer {
+            sink: Some(sink),
+            ..Writer::with_buffer(format, Vec::with_capacity(2 * PART))
         }
     }
 
     /// Begins a family: prints its `# HELP` and `# TYPE` lines.
     pub fn family(&mut self, name: &str, help: &str, kind: MetricType) -> &mut Self {
         self.kind = kind;
+        if self.sink.is_some() {
+            self.hand_out(PART);
+        }
         if self.format.syntax.is_protobuf() {
             self.families.push(Family::new(name, help, kind));
             return self;
@@ -147,10 +179,29 @@ impl Writer {
     pub fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
         if self.format.syntax.is_protobuf() {
             encode(&self.families, self.format, &mut self.out)?;
+            self.families.clear();
         } else if self.format.syntax.is_openmetrics() {
             self.out.extend_from_slice(b"# EOF\n");
         }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.hand_out(1);
         Ok(self.out)
+    }
+
+    /// Gives the sink what there is, if it is at least that long.
+    fn hand_out(&mut self, least: usize) {
+        let Some(sink) = &mut self.sink else { return };
+        if !self.families.is_empty() {
+            let encoded = encode(&self.families, self.format, &mut self.out);
+            self.failed = self.failed.take().or(encoded.err());
+            self.families.clear();
+        }
+        if self.out.len() >= least {
+            sink(&self.out);
+            self.out.clear();
+        }
     }
 
     fn dialect(&self) -> Dialect {
@@ -206,4 +257,43 @@ fn escaped<N: AsRef<str>, V: AsRef<str>>(
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::negotiate;
+
+    fn fill(mut writer: Writer) -> Vec<u8> {
+        for family in 0..40 {
+            writer.family(&format!("family_{family}"), "Help.", MetricType::Gauge);
+            for series in 0..100 {
+                writer.sample(&[("series", series.to_string())], f64::from(series));
+            }
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn parts_make_the_page() {
+        for accept in [
+            "",
+            "application/openmetrics-text",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+        ] {
+            let format = negotiate(accept, false, Escaping::Underscores);
+            let whole = fill(Writer::new(format));
+            let parts = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
+            let kept = Arc::clone(&parts);
+            let sink = move |part: &[u8]| kept.lock().unwrap().push(part.to_vec());
+            let rest = fill(Writer::with_sink(format, Box::new(sink)));
+            assert!(rest.is_empty());
+            let parts = parts.lock().unwrap();
+            assert!(parts.len() > 1, "{} parts with {accept}", parts.len());
+            assert!(parts.iter().all(|part| part.len() < 2 * PART));
+            assert_eq!(parts.concat(), whole, "{accept}");
+        }
+    }
 }
