@@ -79,17 +79,9 @@ fn posted(alert: Alert) -> Posted {
 ///
 /// # Errors
 /// If the descriptors that are compiled in cannot be read.
-pub async fn router(engine: Engine) -> Result<axum::Router, String> {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<AlertsServer<Service>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|e| e.to_string())?;
+pub async fn router(engine: Engine) -> Result<axum::Router, service::Error> {
     let alerts = AlertsServer::new(Service { engine }).max_decoding_message_size(MAX_BATCH);
-    let routes = tonic::service::Routes::new(health)
-        .add_service(reflection)
-        .add_service(alerts);
-    Ok(routes.into_axum_router())
+    let mut services = service::GrpcServices::new(proto::DESCRIPTORS)?;
+    services.add(alerts).await;
+    Ok(services.into_router())
 }

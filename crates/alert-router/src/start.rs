@@ -106,7 +106,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         ],
     );
     boot.http_with(landing.merge(api.router()), options).await?;
-    let grpc = grpc::router(engine.clone()).await.map_err(Error::new)?;
+    let grpc = grpc::router(engine.clone()).await?;
     boot.grpc(grpc).await?;
     let intervals = Intervals {
         groups: args.duration("dispatch.maintenance-interval"),

@@ -1,9 +1,12 @@
 //! What all of API v1's endpoints share: the envelope, the table from errors to status codes, the
 //! parsing of parameters, and sample values as JSON.
 //!
+//! [`answer`] is the other end: what clients of such an API read.
+//!
 //! Bytes and values only; routing, handlers and state live with the service. Shapes are those of
 //! prometheus/prometheus `web/api/v1`. Start with [`Envelope`] and [`ApiError`].
 
+pub mod answer;
 pub mod ast_json;
 mod envelope;
 mod error;

@@ -11,7 +11,7 @@ use crate::{ApiError, Params};
 pub use view::view;
 
 /// A rule group and its state.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleGroup {
     pub name: String,
@@ -24,6 +24,9 @@ pub struct RuleGroup {
     pub evaluation_time: f64,
     #[serde(serialize_with = "rfc3339")]
     pub last_evaluation: Option<i64>,
+    /// Thanos' word; for gRPC, which shows it.
+    #[serde(skip)]
+    pub partial_response: rules::PartialResponse,
 }
 
 /// A rule of either kind.

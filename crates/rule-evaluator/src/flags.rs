@@ -15,6 +15,27 @@ pub const FLAGS: &[Flag] = &[
         "",
         "gRPC address of the store (thanos.WriteableStore) that results are written to; by default that of --query.grpc-address.",
     ),
+    Flag::string(
+        "query.url",
+        "",
+        "URL of a server with Prometheus' HTTP API (Prometheus, Thanos, Mimir, VictoriaMetrics) that expressions are evaluated on, instead of the gRPC endpoint.",
+    ),
+    Flag::one_of("query.http-method", &["POST", "GET"], "POST", "HTTP method of queries to --query.url."),
+    Flag::string(
+        "query.http-config-file",
+        "",
+        "File with the http_config (TLS, authentication, proxy) of requests to --query.url.",
+    ),
+    Flag::string(
+        "write.url",
+        "",
+        "Remote write endpoint that results are written to; with --query.url and without --write.grpc-address by default <query.url>/api/v1/write.",
+    ),
+    Flag::string(
+        "write.http-config-file",
+        "",
+        "File with the http_config of requests to --write.url; by default that of --query.http-config-file.",
+    ),
     Flag::duration("query.timeout", "2m", "Longest time of one rule's query."),
     Flag::string(
         "alert-router.grpc-address",

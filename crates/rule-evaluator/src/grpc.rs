@@ -13,7 +13,8 @@ use proto::thanos::rules_request::Type;
 use proto::thanos::rules_server::{Rules, RulesServer};
 use proto::thanos::{self, AlertState, LabelSet, RulesRequest, RulesResponse, rules_response};
 use proto::{Timestamp, convert::labels_to_thanos};
-use tonic::service::Routes;
+use rules::PartialResponse;
+use service::GrpcServices;
 use tonic::{Request, Response, Status};
 
 use crate::manager::Manager;
@@ -30,22 +31,17 @@ struct Service {
 pub async fn routes(
     manager: Arc<Manager>,
     external_labels: Arc<ArcSwap<Labels>>,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<axum::Router, service::Error> {
     let service = Arc::new(Service {
         manager,
         external_labels,
     });
-    let (health_reporter, health) = tonic_health::server::health_reporter();
-    health_reporter.set_serving::<RulesServer<Service>>().await;
-    health_reporter.set_serving::<InfoServer<Service>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    Ok(Routes::new(health)
-        .add_service(reflection)
-        .add_service(RulesServer::from_arc(Arc::clone(&service)))
-        .add_service(InfoServer::from_arc(service)))
+    let mut services = GrpcServices::new(proto::DESCRIPTORS)?;
+    services
+        .add(RulesServer::from_arc(Arc::clone(&service)))
+        .await;
+    services.add(InfoServer::from_arc(service)).await;
+    Ok(services.into_router())
 }
 
 #[tonic::async_trait]
@@ -125,7 +121,10 @@ fn group_to_wire(group: RuleGroup) -> thanos::RuleGroup {
         evaluation_duration_seconds: group.evaluation_time,
         last_evaluation: timestamp(group.last_evaluation),
         limit: group.limit,
-        ..thanos::RuleGroup::default()
+        partial_response_strategy: match group.partial_response {
+            PartialResponse::Warn => thanos::PartialResponseStrategy::Warn,
+            PartialResponse::Abort => thanos::PartialResponseStrategy::Abort,
+        } as i32,
     }
 }
 

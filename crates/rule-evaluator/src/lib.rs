@@ -1,12 +1,13 @@
 //! rule-evaluator: Prometheus' rules in a process of their own, so that no query takes alerts down.
 //!
-//! It reads the same `prometheus.yml` as scraper-store, asks it over gRPC (`thanos.Query`), writes
-//! results back (`thanos.WriteableStore`) and sends alerts to alert-router (`firewatch.alerts.v1`) and
+//! It reads the same `prometheus.yml` as scraper-store, asks it over gRPC (`thanos.Query`) or any
+//! server over HTTP, writes results back (`thanos.WriteableStore`, remote write) and sends alerts to alert-router (`firewatch.alerts.v1`) and
 //! to the Alertmanagers of the file. What rules mean is in crate `rules`; here is the wiring:
 //! [`run`] first, then `manager` (groups on time) and `notify` (queues to receivers).
 
 mod api;
 mod config;
+mod endpoints;
 mod flags;
 mod grpc;
 mod manager;
@@ -28,7 +29,6 @@ use model::Labels;
 use parking_lot::Mutex;
 use rules::{AlertContext, RestoreLimits};
 use service::{Boot, Error, Program};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::manager::{Manager, Shared};
@@ -110,11 +110,6 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     for word in others {
         tracing::warn!(option = word, "Unknown option for --enable-feature");
     }
-    let query_address = args.str("query.grpc-address");
-    let write_address = match args.str("write.grpc-address") {
-        "" => query_address,
-        address => address,
-    };
     let notifier = Arc::new(Notifier::new(
         &boot.metrics,
         args.int("alertmanager.notification-queue-capacity").max(1) as usize,
@@ -122,16 +117,8 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     ));
     let millis = |name: &str| args.duration(name).as_millis() as i64;
     let shared = Arc::new(Shared {
-        source: query::GrpcSource::new(
-            receivers::channel(query_address).map_err(Error::new)?,
-            query_address,
-            args.duration("query.timeout"),
-            Handle::current(),
-        ),
-        sink: write::GrpcSink::new(
-            receivers::channel(write_address).map_err(Error::new)?,
-            Handle::current(),
-        ),
+        source: endpoints::source(&args)?,
+        sink: endpoints::sink(&args)?,
         notifier: Arc::clone(&notifier),
         context: ArcSwap::default(),
         metrics: metrics::RuleMetrics::register(&boot.metrics),
@@ -176,7 +163,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     boot.http(landing.merge(api::router(Arc::new(api)))).await?;
     let external_labels = Arc::clone(&evaluator.external_labels);
     let routes = grpc::routes(Arc::clone(&manager), external_labels).await?;
-    boot.grpc(routes.into_axum_router()).await?;
+    boot.grpc(routes).await?;
 
     let loaded = evaluator.reload().await;
     boot.config_loaded(loaded.is_ok());

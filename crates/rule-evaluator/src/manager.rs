@@ -7,21 +7,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use http_api::rules::RuleGroup;
 use parking_lot::RwLock;
-use rules::{AlertContext, Evaluation, Group, Outcome, RestoreLimits, Rule};
+use rules::{AlertContext, Evaluation, Group, Outcome, RestoreLimits};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::RuleMetrics;
 use crate::notify::Notifier;
-use crate::query::GrpcSource;
+use crate::query::{self, Source};
 use crate::restore::restore_group;
-use crate::write::GrpcSink;
+use crate::write::{self, Sink};
 
 /// What all groups share.
 pub struct Shared {
-    pub source: GrpcSource,
-    pub sink: GrpcSink,
+    pub source: Box<dyn Source>,
+    pub sink: Box<dyn Sink>,
     pub notifier: Arc<Notifier>,
     pub context: ArcSwap<AlertContext>,
     pub metrics: RuleMetrics,
@@ -182,18 +183,7 @@ async fn run(
             shared.metrics.missed(&label, missed as u64);
             due_ms += missed * group.interval_ms;
         }
-        group = match evaluate(&shared, group, due_ms).await {
-            Ok(group) => group,
-            Err(lost) => {
-                // The evaluation panicked: the group starts over, as after a restart.
-                tracing::error!(
-                    group = lost.name,
-                    file = lost.file,
-                    "evaluating the group panicked"
-                );
-                *lost
-            }
-        };
+        group = evaluate(&shared, group, due_ms).await;
         evaluations += 1;
         // The first evaluation may have found a store that has just started; the second one shows
         // which alerts are active, and those get their history back.
@@ -205,18 +195,27 @@ async fn run(
     }
 }
 
-async fn evaluate(shared: &Arc<Shared>, group: Group, t_ms: i64) -> Result<Group, Box<Group>> {
-    let backup = Box::new(group.clone());
+/// Evaluates a group on a thread that may block; the group moves there and back.
+async fn evaluate(shared: &Arc<Shared>, mut group: Group, t_ms: i64) -> Group {
     let work = Arc::clone(shared);
+    let runtime = Handle::current();
     let done = tokio::task::spawn_blocking(move || {
-        let mut group = group;
         let clock = Instant::now();
         let context = work.context.load_full();
+        let source = query::Blocking {
+            source: &*work.source,
+            partial: group.partial_response,
+            runtime: &runtime,
+        };
+        let sink = write::Blocking {
+            sink: &*work.sink,
+            runtime: &runtime,
+        };
         let outcome = group.evaluate(
             t_ms,
             &Evaluation {
-                source: &work.source,
-                sink: &work.sink,
+                source: &source,
+                sink: &sink,
                 context: &context,
                 concurrency: work.concurrency,
                 stopwatch: &|| clock.elapsed().as_secs_f64(),
@@ -226,11 +225,10 @@ async fn evaluate(shared: &Arc<Shared>, group: Group, t_ms: i64) -> Result<Group
         (group, outcome)
     })
     .await;
-    let Ok((group, outcome)) = done else {
-        return Err(backup);
-    };
+    // Panics of rules are theirs: the core turns them into errors.
+    let (group, outcome) = done.expect("evaluating a group keeps its rules' panics");
     report(shared, &group, outcome);
-    Ok(group)
+    group
 }
 
 /// What came of an evaluation: alerts to the notifier, the rest to metrics and log.
@@ -238,14 +236,10 @@ fn report(shared: &Shared, group: &Group, outcome: Outcome) {
     let label = group_label(&group.file, &group.name);
     shared.metrics.evaluated(&label, group, &outcome);
     for (index, error) in &outcome.failures {
-        let name = match &group.entries[*index].rule {
-            Rule::Recording(rule) => &rule.name,
-            Rule::Alerting(rule) => &rule.spec.name,
-        };
         tracing::warn!(
             group = group.name,
             file = group.file,
-            rule = name,
+            rule = group.entries[*index].rule.name(),
             err = error,
             "Evaluating rule failed"
         );

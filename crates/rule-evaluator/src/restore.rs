@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::Labels;
-use rules::{Group, Rule, Sample, StateSample};
+use rules::{Group, PartialResponse, Rule, Sample, StateSample};
 
 use crate::manager::{Shared, now_ms};
 
@@ -29,10 +29,17 @@ pub(crate) async fn restore_group(shared: &Shared, group: &mut Group) -> bool {
         let selector = rule.for_state_selector();
         let found = match shared
             .source
-            .ask(&format!("{selector}[{tolerance_s}s]"), now)
+            .ask(
+                &format!("{selector}[{tolerance_s}s]"),
+                now,
+                group.partial_response,
+            )
             .await
         {
-            Ok(samples) => ended_left_out(shared, &selector, last_of_each(samples), now).await,
+            Ok(samples) => {
+                let states = last_of_each(samples);
+                ended_left_out(shared, &selector, states, now, group.partial_response).await
+            }
             Err(error) => Err(error),
         };
         match found {
@@ -77,6 +84,7 @@ async fn ended_left_out(
     selector: &str,
     states: Vec<StateSample>,
     now: i64,
+    partial: PartialResponse,
 ) -> Result<Vec<StateSample>, String> {
     let mut by_time: BTreeMap<i64, Vec<StateSample>> = BTreeMap::new();
     for state in states {
@@ -87,7 +95,7 @@ async fn ended_left_out(
     }
     let mut alive = Vec::new();
     for (t_ms, states) in by_time {
-        let present = shared.source.ask(selector, t_ms).await?;
+        let present = shared.source.ask(selector, t_ms, partial).await?;
         alive.extend(
             states
                 .into_iter()

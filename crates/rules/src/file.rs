@@ -81,7 +81,25 @@ impl RuleFile {
     /// # Errors
     /// Everything that is wrong, in upstream's words, with line and column where upstream has them.
     pub fn parse(text: &str, options: &CheckOptions) -> Result<RuleFile, Vec<String>> {
-        let file: RuleFile = yaml_config::from_str(text).map_err(|e| vec![e.to_string()])?;
+        RuleFile::checked(yaml_config::from_str(text), options)
+    }
+
+    /// [`RuleFile::parse`] that passes over unknown fields: promtool's `--ignore-unknown-fields`.
+    ///
+    /// # Errors
+    /// As [`RuleFile::parse`].
+    pub fn parse_ignoring_unknown(
+        text: &str,
+        options: &CheckOptions,
+    ) -> Result<RuleFile, Vec<String>> {
+        RuleFile::checked(yaml_config::from_str_ignoring_unknown(text), options)
+    }
+
+    fn checked(
+        decoded: Result<RuleFile, yaml_config::Error>,
+        options: &CheckOptions,
+    ) -> Result<RuleFile, Vec<String>> {
+        let file = decoded.map_err(|e| vec![e.to_string()])?;
         let errors = file.check(options);
         if errors.is_empty() {
             Ok(file)

@@ -5,11 +5,13 @@
 //! the other has written. The result is that of evaluating one after the other, as upstream does.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use model::{Labels, Matcher, STALE_NAN};
 
 use crate::alerting::{ALERTS, ALERTS_FOR_STATE, AlertContext, AlertingRule, AlertingRuleSpec};
-use crate::file::{GroupSpec, RuleSpec};
+use crate::file::{GroupSpec, PartialResponse, RuleSpec};
 use crate::recording::RecordingRule;
 use crate::source::{QuerySource, Sample};
 
@@ -18,6 +20,16 @@ use crate::source::{QuerySource, Sample};
 pub enum Rule {
     Recording(RecordingRule),
     Alerting(AlertingRule),
+}
+
+impl Rule {
+    /// The name of the alert or of the recorded metric.
+    pub fn name(&self) -> &str {
+        match self {
+            Rule::Recording(rule) => &rule.name,
+            Rule::Alerting(rule) => &rule.spec.name,
+        }
+    }
 }
 
 /// How a rule's last evaluation went.
@@ -61,6 +73,8 @@ pub struct Group {
     pub interval_ms: i64,
     pub query_offset_ms: i64,
     pub limit: usize,
+    /// What to do when a part of the data cannot be had; for sources that can tell.
+    pub partial_response: PartialResponse,
     pub entries: Vec<Entry>,
     /// Seconds that the last evaluation of all rules took.
     pub evaluation_seconds: f64,
@@ -148,6 +162,7 @@ impl Group {
             interval_ms: interval_ms.unwrap_or(defaults.interval_ms),
             query_offset_ms: spec.query_offset.map_or(defaults.query_offset_ms, millis),
             limit: spec.limit,
+            partial_response: spec.partial_response_strategy.unwrap_or_default(),
             entries,
             evaluation_seconds: 0.0,
             last_evaluation_ms: None,
@@ -170,6 +185,7 @@ impl Group {
                 g.interval_ms,
                 g.query_offset_ms,
                 g.limit,
+                g.partial_response,
             )
         };
         definition(self) == definition(other)
@@ -258,27 +274,15 @@ impl Group {
             };
             (result, alerts)
         };
-        let mut results = Vec::with_capacity(work.len());
-        for batch in work.chunks_mut(run.concurrency.max(1)) {
-            if let [(_, entry)] = batch {
-                results.push(evaluate(entry));
-                continue;
-            }
-            std::thread::scope(|scope| {
-                let threads: Vec<_> = batch
-                    .iter_mut()
-                    .map(|(_, entry)| scope.spawn(|| evaluate(entry)))
-                    .collect();
-                for thread in threads {
-                    results.push(thread.join().unwrap_or_else(|_| {
-                        (
-                            Err("evaluating the rule panicked; see the log".to_owned()),
-                            Vec::new(),
-                        )
-                    }));
-                }
-            });
-        }
+        // A rule that panics fails alone, and its group goes on: a fault of ours in one query must
+        // not silence the other alerts.
+        let guarded = |entry: &mut Entry| {
+            catch_unwind(AssertUnwindSafe(|| evaluate(entry))).unwrap_or_else(|_| {
+                let error = "evaluating the rule panicked; see the log".to_owned();
+                (Err(error), Vec::new())
+            })
+        };
+        let results = at_once(&mut work, run.concurrency, |(_, entry)| guarded(entry));
         let mut samples = Vec::new();
         for ((index, entry), (result, alerts)) in work.into_iter().zip(results) {
             outcome.alerts.extend(alerts);
@@ -328,6 +332,40 @@ impl Group {
             due
         }
     }
+}
+
+/// Does `act` to all items, at most `concurrency` at once; the results in the order of the items.
+fn at_once<T: Send, R: Send>(
+    items: &mut [T],
+    concurrency: usize,
+    act: impl Fn(&mut T) -> R + Sync,
+) -> Vec<R> {
+    let threads = concurrency.min(items.len());
+    if threads <= 1 {
+        return items.iter_mut().map(act).collect();
+    }
+    let queue = Mutex::new(items.iter_mut().enumerate());
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((position, item)) = next else {
+                return done;
+            };
+            done.push((position, act(item)));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for thread in others {
+            // Only a panic of `act` could be lost here, and rules keep theirs to themselves.
+            done.extend(thread.join().unwrap_or_default());
+        }
+        done
+    });
+    done.sort_by_key(|(position, _)| *position);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn write(run: &Evaluation<'_>, samples: Vec<Sample>, outcome: &mut Outcome) {

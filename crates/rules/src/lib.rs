@@ -11,6 +11,7 @@ mod restore;
 mod source;
 mod state;
 pub mod template;
+pub mod unit_test;
 
 pub use alerting::{ALERTS, ALERTS_FOR_STATE, AlertContext, AlertingRule, AlertingRuleSpec};
 pub use file::{CheckOptions, GroupSpec, PartialResponse, RuleFile, RuleSpec};

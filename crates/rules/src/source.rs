@@ -40,6 +40,30 @@ impl Sample {
         }
     }
 
+    /// The samples of an engine's answer: of a vector, or of a scalar one without labels.
+    ///
+    /// # Errors
+    /// An answer of another kind, in upstream's words.
+    pub fn from_answer(answer: promql::Value) -> Result<Vec<Sample>, String> {
+        match answer {
+            promql::Value::Vector(samples) => Ok(samples
+                .into_iter()
+                .map(|sample| Sample {
+                    labels: sample.labels,
+                    t_ms: sample.t_ms,
+                    value: match sample.value {
+                        promql::SampleValue::Float(v) => SampleValue::Float(v),
+                        promql::SampleValue::Histogram(h) => SampleValue::Histogram(h),
+                    },
+                })
+                .collect()),
+            promql::Value::Scalar { t_ms, v } => {
+                Ok(vec![Sample::float(Labels::default(), t_ms, v)])
+            }
+            _ => Err("rule result is not a vector or scalar".to_owned()),
+        }
+    }
+
     /// The sample as templates see it.
     pub(crate) fn into_template(self) -> template::Sample {
         template::Sample {

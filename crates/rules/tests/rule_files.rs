@@ -66,7 +66,11 @@ fn check(text: &str, case: &Value) -> Result<(), String> {
         names,
         ..CheckOptions::default()
     };
-    let parsed = RuleFile::parse(text, &options);
+    let parsed = if case["ignore_unknown_fields"] == true {
+        RuleFile::parse_ignoring_unknown(text, &options)
+    } else {
+        RuleFile::parse(text, &options)
+    };
     let valid = case["valid"]
         .as_bool()
         .expect("a case says whether it is valid");

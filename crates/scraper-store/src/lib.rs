@@ -135,7 +135,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         );
     }
     let routes = grpc::routes(Arc::clone(&api), external_labels).await?;
-    boot.grpc(routes.into_axum_router()).await?;
+    boot.grpc(routes).await?;
     let landing = service::landing_page(
         PROGRAM.name,
         "Scrapes, stores and queries metrics. Point Grafana's Prometheus data source here.",

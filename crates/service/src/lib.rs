@@ -38,6 +38,8 @@
 mod boot;
 mod error;
 pub mod flags;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod healthcheck;
 mod kit_flags;
 mod landing;
@@ -55,8 +57,11 @@ mod web_config;
 pub use boot::{Boot, HttpOptions};
 pub use error::Error;
 pub use flags::{Args, Flag, Kind};
+#[cfg(feature = "grpc")]
+pub use grpc::GrpcServices;
 pub use landing::landing_page;
 pub use logging::{LogFormat, LogLevel, init as init_logging};
 pub use program::{FlagStyle, Program, main};
 pub use shutdown::Shutdown;
 pub use web_config::TlsServerConfig;
+pub use web_config::check as check_web_config;

@@ -35,7 +35,15 @@ thread_local! {
 /// # Errors
 /// [`Error`] with the place.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    decode(&node::parse(text, false)?.0, text.len())
+    decode(&node::parse(text, false)?.0, text.len(), false)
+}
+
+/// [`from_str`] that passes over unknown fields: promtool's `--ignore-unknown-fields`.
+///
+/// # Errors
+/// [`Error`] with the place.
+pub fn from_str_ignoring_unknown<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    decode(&node::parse(text, false)?.0, text.len(), true)
 }
 
 /// [`from_str`] for a text that may hold one document only.
@@ -50,7 +58,7 @@ pub fn from_str_one<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
             "expected one document, found more",
         ));
     }
-    decode(&node, text.len())
+    decode(&node, text.len(), false)
 }
 
 /// Decodes a part that was kept as a [`Value`].
@@ -58,11 +66,16 @@ pub fn from_str_one<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 /// # Errors
 /// As [`from_str`]; paths begin at this value.
 pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
-    decode(&value.0, 0)
+    decode(&value.0, 0, false)
 }
 
-fn decode<T: DeserializeOwned>(node: &Node, text_len: usize) -> Result<T, Error> {
+fn decode<T: DeserializeOwned>(
+    node: &Node,
+    text_len: usize,
+    ignore_unknown: bool,
+) -> Result<T, Error> {
     let context = Context {
+        ignore_unknown,
         errors: RefCell::default(),
         path: RefCell::default(),
         // Every node takes at least one byte of the text.
@@ -86,6 +99,8 @@ fn decode<T: DeserializeOwned>(node: &Node, text_len: usize) -> Result<T, Error>
 
 /// What all parts of one decoding share.
 struct Context {
+    /// Whether unknown fields are passed over.
+    ignore_unknown: bool,
     /// Errors after which decoding goes on: unknown fields, keys given twice.
     errors: RefCell<Vec<Error>>,
     path: RefCell<Vec<Segment>>,
@@ -535,7 +550,7 @@ impl<'de> Deserializer<'de> for De<'_> {
             .unwrap_or_default();
         context.errors.borrow_mut().truncate(known);
         for (key, node, _) in pairs {
-            if !claimed.contains(key) {
+            if !claimed.contains(key) && !context.ignore_unknown {
                 let fields = shared.fields.borrow();
                 context.note(
                     unknown_field(key, shared.name.get().unwrap_or_default(), &fields),
@@ -583,7 +598,7 @@ impl<'de> Deserializer<'de> for De<'_> {
         } else {
             pairs.retain(|(key, node, _)| {
                 let known = fields.contains(key);
-                if !known {
+                if !known && !self.context.ignore_unknown {
                     self.context.note(unknown_field(key, name, fields), node);
                 }
                 known

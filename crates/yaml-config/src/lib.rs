@@ -31,7 +31,7 @@ mod size;
 mod spanned;
 mod url;
 
-pub use de::{from_str, from_str_one, from_value};
+pub use de::{from_str, from_str_ignoring_unknown, from_str_one, from_value};
 pub use duration::Duration;
 pub use emit::to_string;
 pub use error::{Error, Kind};

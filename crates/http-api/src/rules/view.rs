@@ -18,6 +18,7 @@ pub fn view(group: &Group) -> RuleGroup {
         limit: group.limit as i64,
         evaluation_time: group.evaluation_seconds,
         last_evaluation: group.last_evaluation_ms,
+        partial_response: group.partial_response,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use model::labels::METRIC_NAME;
 use model::{
     Annotations, CounterResetHint, Exemplar, FloatHistogram, Histogram, Labels, Matcher, Metadata,
     STALE_NAN, is_stale,
@@ -16,7 +17,12 @@ use storage::{
     SelectHints, Series, SeriesRef, SeriesSet, StorageError,
 };
 
-type SeriesMap = BTreeMap<Labels, Arc<Columns>>;
+/// By metric name, since nearly all selectors have one.
+type SeriesMap = BTreeMap<Box<str>, BTreeMap<Labels, Arc<Columns>>>;
+
+fn metric_name(labels: &Labels) -> &str {
+    labels.find(METRIC_NAME).unwrap_or_default()
+}
 
 /// The store. Clones share their content; [`Store::snapshot`] does not.
 #[derive(Clone, Default)]
@@ -44,7 +50,7 @@ impl Store {
 
     /// How many series there are.
     pub fn len(&self) -> usize {
-        self.content().len()
+        self.content().values().map(BTreeMap::len).sum()
     }
 
     /// Whether there are no series.
@@ -77,15 +83,23 @@ struct View {
 }
 
 impl View {
-    fn matching<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-    ) -> impl Iterator<Item = (&'a Labels, &'a Arc<Columns>)> {
-        self.series.iter().filter(|(labels, columns)| {
-            matchers.iter().all(|m| m.matches_labels(labels))
-                && (has_between(&columns.float_ms, self.min_ms, self.max_ms)
-                    || has_between(&columns.histogram_ms, self.min_ms, self.max_ms))
-        })
+    /// The series that satisfy all matchers and have samples, in order of labels.
+    fn matching(&self, matchers: &[Matcher]) -> Vec<(&Labels, &Arc<Columns>)> {
+        let (on_name, others): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|m| &*m.name == METRIC_NAME);
+        let mut found: Vec<(&Labels, &Arc<Columns>)> = self
+            .series
+            .iter()
+            .filter(|(name, _)| on_name.iter().all(|m| m.matches(name)))
+            .flat_map(|(_, series)| series)
+            .filter(|(labels, columns)| {
+                others.iter().all(|m| m.matches_labels(labels))
+                    && (has_between(&columns.float_ms, self.min_ms, self.max_ms)
+                        || has_between(&columns.histogram_ms, self.min_ms, self.max_ms))
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(b.0));
+        found
     }
 }
 
@@ -121,6 +135,7 @@ impl Querier for View {
         };
         let series = self
             .matching(matchers)
+            .into_iter()
             .take(limit)
             .map(|(labels, columns)| {
                 Arc::new(StoredSeries {
@@ -143,6 +158,7 @@ impl Querier for View {
     ) -> Result<(Vec<String>, Annotations), StorageError> {
         let values: BTreeSet<&str> = self
             .matching(matchers)
+            .into_iter()
             .filter_map(|(labels, _)| labels.find(name))
             .collect();
         let values = values.into_iter().map(str::to_owned).collect();
@@ -156,6 +172,7 @@ impl Querier for View {
     ) -> Result<(Vec<String>, Annotations), StorageError> {
         let names: BTreeSet<&str> = self
             .matching(matchers)
+            .into_iter()
             .flat_map(|(labels, _)| labels.iter().map(|(name, _)| name))
             .collect();
         let names = names.into_iter().map(str::to_owned).collect();
@@ -176,26 +193,8 @@ impl Series for StoredSeries {
     fn decode(&self, min_ms: i64, max_ms: i64, out: &mut Columns) -> Result<(), StorageError> {
         let from = &*self.columns;
         let floats = between(&from.float_ms, min_ms, max_ms);
-        extend_starts(
-            &mut out.float_start_ms,
-            out.float_ms.len(),
-            &from.float_start_ms,
-            &floats,
-        );
-        out.float_ms
-            .extend_from_slice(&from.float_ms[floats.clone()]);
-        out.floats.extend_from_slice(&from.floats[floats]);
         let histograms = between(&from.histogram_ms, min_ms, max_ms);
-        extend_starts(
-            &mut out.histogram_start_ms,
-            out.histogram_ms.len(),
-            &from.histogram_start_ms,
-            &histograms,
-        );
-        out.histogram_ms
-            .extend_from_slice(&from.histogram_ms[histograms.clone()]);
-        out.histograms
-            .extend_from_slice(&from.histograms[histograms]);
+        extend_columns(out, from, floats, histograms);
         Ok(())
     }
 
@@ -234,7 +233,64 @@ impl Appendable for Store {
 
 struct Batch {
     store: Store,
-    changed: BTreeMap<Labels, Columns>,
+    changed: BTreeMap<Labels, Tail>,
+}
+
+/// What a batch adds to a series. So that it need not copy the series, it begins with the series'
+/// last samples alone, which tell what may follow and how.
+#[derive(Default)]
+struct Tail {
+    columns: Columns,
+    /// How many floats and histograms of `columns` are the series' own.
+    known: (usize, usize),
+}
+
+impl Tail {
+    fn of(series: &Columns) -> Tail {
+        let mut columns = Columns::default();
+        let (f, h) = (series.float_ms.len(), series.histogram_ms.len());
+        let floats = f.saturating_sub(1)..f;
+        let histograms = h.saturating_sub(1)..h;
+        extend_columns(&mut columns, series, floats, histograms);
+        Tail {
+            known: (columns.float_ms.len(), columns.histogram_ms.len()),
+            columns,
+        }
+    }
+
+    fn add_to(&self, series: &mut Columns) {
+        let floats = self.known.0..self.columns.float_ms.len();
+        let histograms = self.known.1..self.columns.histogram_ms.len();
+        extend_columns(series, &self.columns, floats, histograms);
+    }
+}
+
+/// Appends parts of columns to others.
+fn extend_columns(
+    out: &mut Columns,
+    from: &Columns,
+    floats: std::ops::Range<usize>,
+    histograms: std::ops::Range<usize>,
+) {
+    extend_starts(
+        &mut out.float_start_ms,
+        out.float_ms.len(),
+        &from.float_start_ms,
+        &floats,
+    );
+    out.float_ms
+        .extend_from_slice(&from.float_ms[floats.clone()]);
+    out.floats.extend_from_slice(&from.floats[floats]);
+    extend_starts(
+        &mut out.histogram_start_ms,
+        out.histogram_ms.len(),
+        &from.histogram_start_ms,
+        &histograms,
+    );
+    out.histogram_ms
+        .extend_from_slice(&from.histogram_ms[histograms.clone()]);
+    out.histograms
+        .extend_from_slice(&from.histograms[histograms]);
 }
 
 impl Batch {
@@ -249,12 +305,14 @@ impl Batch {
             return Err(AppendError::InvalidLabels("empty label set".to_owned()));
         }
         let store = &self.store;
-        let columns = self.changed.entry(labels.clone()).or_insert_with(|| {
-            store
+        let tail = self.changed.entry(labels.clone()).or_insert_with(|| {
+            let series = store
                 .content()
-                .get(labels)
-                .map_or_else(Columns::default, |columns| (**columns).clone())
+                .get(metric_name(labels))
+                .and_then(|series| series.get(labels).cloned());
+            series.map_or_else(Tail::default, |series| Tail::of(&series))
         });
+        let columns = &mut tail.columns;
         let last = columns
             .float_ms
             .last()
@@ -430,8 +488,12 @@ impl Appender for Batch {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let series = Arc::make_mut(&mut series);
-        for (labels, columns) in self.changed {
-            series.insert(labels, Arc::new(columns));
+        for (labels, tail) in self.changed {
+            let named = match series.get_mut(metric_name(&labels)) {
+                Some(named) => named,
+                None => series.entry(metric_name(&labels).into()).or_default(),
+            };
+            tail.add_to(Arc::make_mut(named.entry(labels).or_default()));
         }
         Ok(())
     }

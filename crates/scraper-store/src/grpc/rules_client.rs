@@ -86,6 +86,7 @@ fn group_from_wire(group: thanos::RuleGroup) -> RuleGroup {
         limit: group.limit,
         evaluation_time: group.evaluation_duration_seconds,
         last_evaluation: group.last_evaluation.map(millis),
+        ..RuleGroup::default()
     }
 }
 

@@ -65,7 +65,7 @@ fn left(flag: &Flag, style: FlagStyle) -> String {
     format!("{short}{dashes}{}={value}{more}", flag.name)
 }
 
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();

@@ -8,10 +8,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+mod command;
+mod command_help;
 mod help;
 mod parse;
 mod values;
 
+pub use command::{App, AppStop, Arg, Call, Command, parse_app};
 pub use help::{markdown, usage};
 pub use parse::{Stop, parse};
 pub(crate) use values::parse_go_duration;
@@ -37,6 +40,10 @@ pub enum Kind {
     Url,
     /// One of these words.
     Enum(&'static [&'static str]),
+    /// The path of a file that is there.
+    ExistingFile,
+    /// `name=value`.
+    Pair,
 }
 
 /// One flag: name, kind, default and help in a `const`.

@@ -143,7 +143,7 @@ pub(super) fn parse_with(
 }
 
 /// `@file` stands for the lines of a file (kingpin's ExpandArgsFromFile).
-fn expand(args: &[String]) -> Result<Vec<String>, Stop> {
+pub(super) fn expand(args: &[String]) -> Result<Vec<String>, Stop> {
     let mut out = Vec::with_capacity(args.len());
     for arg in args {
         match arg.strip_prefix('@') {
@@ -181,13 +181,13 @@ fn split_dashes(word: &str, style: FlagStyle) -> Option<(&str, usize)> {
 }
 
 /// kingpin takes a word with a dash for the next flag, Go's `flag` takes any word as the value.
-fn takes(value: &str, style: FlagStyle) -> bool {
+pub(super) fn takes(value: &str, style: FlagStyle) -> bool {
     style == FlagStyle::Go || value == "-" || !value.starts_with('-')
         // Negative numbers are values nevertheless.
         || value[1..].starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn find<'a>(table: &'a [Flag], name: &str) -> Option<(&'a Flag, bool)> {
+pub(super) fn find<'a>(table: &'a [Flag], name: &str) -> Option<(&'a Flag, bool)> {
     let named = |name: &str| {
         table
             .iter()
@@ -208,7 +208,7 @@ fn unknown(style: FlagStyle, name: &str) -> Stop {
 }
 
 /// `-h`, `-v`, `-abc`, `-fvalue`, `-f value`.
-fn parse_short(
+pub(super) fn parse_short(
     table: &[Flag],
     word: &str,
     words: &mut impl Iterator<Item = String>,
@@ -239,7 +239,7 @@ fn parse_short(
     Ok(())
 }
 
-fn push(
+pub(super) fn push(
     given: &mut HashMap<&'static str, Vec<String>>,
     flag: &Flag,
     value: String,
@@ -261,7 +261,7 @@ fn push(
 }
 
 /// Fills in environment and defaults and parses every value.
-fn resolve(
+pub(super) fn resolve(
     table: &[Flag],
     mut given: HashMap<&'static str, Vec<String>>,
     env: &dyn Fn(&str) -> Option<String>,

@@ -30,6 +30,14 @@ pub(super) fn parse(kind: Kind, text: &str) -> Result<Value, String> {
             .parse::<yaml_config::Url>()
             .map(|_| Value::Text(text.to_owned()))
             .map_err(|error| error.to_string()),
+        Kind::ExistingFile if text.is_empty() => Ok(Value::Text(String::new())),
+        Kind::ExistingFile => match std::fs::metadata(text) {
+            Err(_) => Err(format!("path '{text}' does not exist")),
+            Ok(found) if found.is_dir() => Err(format!("'{text}' is a directory")),
+            Ok(_) => Ok(Value::Text(text.to_owned())),
+        },
+        Kind::Pair if text.contains(['=', ':']) => Ok(Value::Text(text.to_owned())),
+        Kind::Pair => Err(format!("expected KEY=VALUE got '{text}'")),
         Kind::Enum(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
         Kind::Enum(words) => Err(format!(
             "enum value must be one of {}, got '{text}'",

@@ -217,6 +217,14 @@ impl WebConfigFile {
     }
 }
 
+/// Whether a `--web.config.file` can be used: promtool's `check web-config`.
+///
+/// # Errors
+/// What is wrong with the file, or with one that it names.
+pub fn check(path: &Path) -> Result<(), String> {
+    read(path).map(drop)
+}
+
 fn read(path: &Path) -> Result<(Snapshot, Vec<PathBuf>), String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let directory = path.parent().unwrap_or(Path::new(""));

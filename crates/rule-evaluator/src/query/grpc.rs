@@ -1,18 +1,20 @@
-//! Answers to queries, from a `thanos.Query` endpoint.
+//! Queries over gRPC.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use proto::convert::{AnyHistogram, histogram_from_prometheus, labels_from_thanos};
 use proto::prometheus_copy::TimeSeries;
 use proto::thanos::query_client::QueryClient;
 use proto::thanos::{QueryRequest, query_response};
-use rules::{QuerySource, Sample, SampleValue};
-use tokio::runtime::Handle;
+use rules::{PartialResponse, Sample, SampleValue};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
+
+use super::Source;
 
 /// Request metadata: the evaluation time in milliseconds; see scraper-store's `grpc/query.rs`. A
 /// Thanos Querier passes it over and evaluates at the whole second.
@@ -20,37 +22,36 @@ const EXACT_TIME: &str = "firewatch-time-ms";
 /// Answers of up to this size are taken.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
 
-/// Queries over gRPC, for threads that may block.
-#[derive(Clone)]
+/// A `thanos.Query` endpoint: a scraper-store or a Thanos Querier.
 pub struct GrpcSource {
     client: QueryClient<Channel>,
-    runtime: Handle,
     timeout: Duration,
     address: Arc<str>,
 }
 
 impl GrpcSource {
     /// Queries the endpoint behind `channel`; `address` names it in errors.
-    pub fn new(channel: Channel, address: &str, timeout: Duration, runtime: Handle) -> GrpcSource {
+    pub fn new(channel: Channel, address: &str, timeout: Duration) -> GrpcSource {
         let client = QueryClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
         GrpcSource {
             client,
-            runtime,
             timeout,
             address: address.into(),
         }
     }
 
-    /// The answer to `query` at `t_ms`: every sample of every series.
-    ///
-    /// # Errors
-    /// The query's error as the server words it; for a server that cannot be reached, its address.
-    pub async fn ask(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
+    async fn query(
+        &self,
+        query: &str,
+        t_ms: i64,
+        partial: PartialResponse,
+    ) -> Result<Vec<Sample>, String> {
         let mut request = Request::new(QueryRequest {
             query: query.to_owned(),
             time_seconds: t_ms.div_euclid(1000),
             timeout_seconds: self.timeout.as_secs() as i64,
             enable_dedup: true,
+            enable_partial_response: partial == PartialResponse::Warn,
             ..QueryRequest::default()
         });
         let exact = MetadataValue::try_from(t_ms.to_string())
@@ -88,9 +89,14 @@ impl GrpcSource {
     }
 }
 
-impl QuerySource for GrpcSource {
-    fn instant(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
-        self.runtime.block_on(self.ask(query, t_ms))
+impl Source for GrpcSource {
+    fn ask<'a>(
+        &'a self,
+        query: &'a str,
+        t_ms: i64,
+        partial: PartialResponse,
+    ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
+        Box::pin(self.query(query, t_ms, partial))
     }
 }
 

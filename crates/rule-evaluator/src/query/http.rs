@@ -1,0 +1,146 @@
+//! Queries over HTTP, in Prometheus' API; with Thanos' parameters, which others pass over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Method, Request, header};
+use http_api::answer::{self, AnswerSeries, AnswerValue};
+use http_body_util::{BodyExt, Full, Limited};
+use http_client::Client;
+use model::Labels;
+use rules::{PartialResponse, Sample};
+
+use super::Source;
+
+/// Answers of up to this size are taken.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+
+/// How a server is asked.
+pub struct HttpOptions {
+    pub client: Client,
+    /// The server's URL, without the API's path.
+    pub url: String,
+    /// GET instead of POST.
+    pub get: bool,
+    pub timeout: Duration,
+}
+
+/// A server with Prometheus' API.
+pub struct HttpSource {
+    options: HttpOptions,
+    endpoint: Arc<str>,
+}
+
+impl HttpSource {
+    /// The server of the options.
+    pub fn new(options: HttpOptions) -> HttpSource {
+        let endpoint = format!("{}/api/v1/query", options.url.trim_end_matches('/'));
+        HttpSource {
+            options,
+            endpoint: endpoint.into(),
+        }
+    }
+
+    async fn query(
+        &self,
+        query: &str,
+        t_ms: i64,
+        partial: PartialResponse,
+    ) -> Result<Vec<Sample>, String> {
+        let escape = gotemplate::escape_query;
+        let form = format!(
+            "query={}&time={}.{:03}&timeout={}ms&dedup=true&partial_response={}",
+            escape(query),
+            t_ms.div_euclid(1000),
+            t_ms.rem_euclid(1000),
+            self.options.timeout.as_millis(),
+            partial == PartialResponse::Warn
+        );
+        let request = if self.options.get {
+            Request::builder()
+                .uri(format!("{}?{form}", self.endpoint))
+                .body(Full::default())
+        } else {
+            Request::builder()
+                .method(Method::POST)
+                .uri(&*self.endpoint)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(Full::new(Bytes::from(form)))
+        };
+        let request = request.map_err(|e| format!("{}: {e}", self.endpoint))?;
+        let exchange = async {
+            let response = self
+                .options
+                .client
+                .send(request)
+                .await
+                .map_err(|e| e.to_string())?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+                .collect()
+                .await
+                .map_err(|e| format!("{}: {e}", self.endpoint))?;
+            Ok::<_, String>((status, body.to_bytes()))
+        };
+        let (status, body) = tokio::time::timeout(self.options.timeout, exchange)
+            .await
+            .map_err(|_| {
+                let limit = self.options.timeout;
+                format!("{}: no answer within {limit:?}", self.endpoint)
+            })??;
+        let answer = answer::read::<AnswerValue>(status, &body).map_err(|e| match e {
+            answer::AnswerError::Server { message, .. } => message,
+            other => format!("{}: {other}", self.endpoint),
+        })?;
+        for warning in answer.warnings {
+            tracing::warn!(query, warning, "a rule's query came with a warning");
+        }
+        samples(answer.data)
+    }
+}
+
+fn samples(value: AnswerValue) -> Result<Vec<Sample>, String> {
+    let series = match value {
+        AnswerValue::Scalar { t_ms, v } => {
+            return Ok(vec![Sample::float(Labels::default(), t_ms, v)]);
+        }
+        AnswerValue::Vector(series) | AnswerValue::Matrix(series) => series,
+        AnswerValue::String { .. } => {
+            return Err("rule result is not a vector or scalar".to_owned());
+        }
+    };
+    let mut samples = Vec::with_capacity(series.len());
+    for AnswerSeries {
+        labels,
+        floats,
+        histograms,
+    } in series
+    {
+        if !histograms.is_empty() {
+            return Err(
+                "the answer has native histograms, which HTTP shows by their bounds only: \
+                 query over gRPC"
+                    .to_owned(),
+            );
+        }
+        samples.extend(
+            floats
+                .into_iter()
+                .map(|(t_ms, v)| Sample::float(labels.clone(), t_ms, v)),
+        );
+    }
+    Ok(samples)
+}
+
+impl Source for HttpSource {
+    fn ask<'a>(
+        &'a self,
+        query: &'a str,
+        t_ms: i64,
+        partial: PartialResponse,
+    ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
+        Box::pin(self.query(query, t_ms, partial))
+    }
+}
