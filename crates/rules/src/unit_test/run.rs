@@ -116,7 +116,7 @@ impl TestFile {
             let place = format!("    expr: {}, time: {}", quote(&case.expr), case.eval_time);
             match bench.compare_expr(case, self.fuzzy_compare) {
                 Ok(None) => {}
-                Ok(Some((expected, got))) => errors.push(format!(
+                Ok(Some(Mismatch { expected, got })) => errors.push(format!(
                     "{place},\n        exp: {}\n        got: {}",
                     samples_text(&expected),
                     samples_text(&got)
@@ -260,6 +260,12 @@ fn compare_alerts(test: &TestGroup, case: &AlertTest, got: &[Fired], diff: bool)
     })
 }
 
+/// What was expected of an expression, and what was answered.
+struct Mismatch {
+    expected: Vec<Shown>,
+    got: Vec<Shown>,
+}
+
 /// A store that fills as time goes on, and an engine on it. Times are relative to the start.
 struct Bench {
     start_ms: i64,
@@ -359,7 +365,7 @@ impl Bench {
         &self,
         case: &super::file::ExprTest,
         fuzzy: bool,
-    ) -> Result<Option<(Vec<Shown>, Vec<Shown>)>, String> {
+    ) -> Result<Option<Mismatch>, String> {
         let t_ms = self.start_ms.saturating_add(case.eval_time.as_ms());
         let mut got: Vec<Shown> = self
             .instant(&case.expr, t_ms)?
@@ -403,7 +409,7 @@ impl Bench {
         expected.sort_by(|a, b| a.labels.cmp(&b.labels));
         let same =
             got.len() == expected.len() && expected.iter().zip(&got).all(|(e, g)| e.same(g, fuzzy));
-        Ok((!same).then_some((expected, got)))
+        Ok((!same).then_some(Mismatch { expected, got }))
     }
 
     fn parse(&self, query: &str) -> Result<Arc<Expr>, String> {

@@ -173,7 +173,8 @@ impl From<parse::Stop> for AppStop {
                     .strip_prefix("invalid value for flag '--")
                     .and_then(|rest| rest.split_once("': "))
                 {
-                    Some((_, error)) => error.to_owned(),
+                    // Its integers are floats first.
+                    Some((_, error)) => error.replace("strconv.ParseInt", "strconv.ParseFloat"),
                     None => message,
                 },
             ),

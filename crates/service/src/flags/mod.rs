@@ -145,6 +145,23 @@ impl Flag {
         Flag::new(name, Kind::Url, None, help)
     }
 
+    /// A text flag `name=value`, without default.
+    pub const fn pair(name: &'static str, help: &'static str) -> Flag {
+        Flag::new(name, Kind::Pair, None, help)
+    }
+
+    /// The same flag, of a file that must be there where it is named.
+    pub const fn existing_file(mut self) -> Flag {
+        self.kind = Kind::ExistingFile;
+        self
+    }
+
+    /// The same flag with a default.
+    pub const fn or(mut self, default: &'static str) -> Flag {
+        self.default = Some(default);
+        self
+    }
+
     /// One word of several.
     pub const fn one_of(
         name: &'static str,

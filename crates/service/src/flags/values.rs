@@ -29,7 +29,7 @@ pub(super) fn parse(kind: Kind, text: &str) -> Result<Value, String> {
         Kind::Url => text
             .parse::<yaml_config::Url>()
             .map(|_| Value::Text(text.to_owned()))
-            .map_err(|error| error.to_string()),
+            .map_err(|error| format!("invalid URL: {error}")),
         Kind::ExistingFile if text.is_empty() => Ok(Value::Text(String::new())),
         Kind::ExistingFile => match std::fs::metadata(text) {
             Err(_) => Err(format!("path '{text}' does not exist")),

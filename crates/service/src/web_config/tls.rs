@@ -32,6 +32,15 @@ pub(super) fn server_config(
     settings: &TlsServerConfig,
     http2: bool,
 ) -> Result<Arc<ServerConfig>, String> {
+    let given =
+        |file: &std::path::Path, text: &str| !file.as_os_str().is_empty() || !text.is_empty();
+    let has_cert = given(&settings.cert_file, &settings.cert);
+    if has_cert && !given(&settings.key_file, settings.key.reveal()) {
+        return Err("missing one of key or key_file".to_owned());
+    }
+    if !has_cert && given(&settings.key_file, settings.key.reveal()) {
+        return Err("missing one of cert or cert_file".to_owned());
+    }
     let cert = pem("cert", &settings.cert_file, &settings.cert)?;
     let key = pem("key", &settings.key_file, settings.key.reveal())?;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&cert)

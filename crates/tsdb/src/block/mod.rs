@@ -31,6 +31,15 @@ pub const CREATION_SUFFIX: &str = ".tmp-for-creation";
 /// What a block's folder is called while it is removed.
 pub const DELETION_SUFFIX: &str = ".tmp-for-deletion";
 
+/// A name for a block made at `t_ms`, with randomness of the operating system's.
+pub fn new_ulid(t_ms: i64) -> Ulid {
+    use std::hash::BuildHasher as _;
+    // Seeded anew at each call.
+    let state = std::collections::hash_map::RandomState::new();
+    let random = u128::from(state.hash_one(0u64)) << 64 | u128::from(state.hash_one(1u64));
+    Ulid::new(t_ms.max(0) as u64, random)
+}
+
 /// The blocks of a data folder, by name: folders that are called by a ULID and have a meta.json.
 ///
 /// # Errors

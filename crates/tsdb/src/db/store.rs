@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use storage::{Querier, StorageError, merge::merge_queriers};
@@ -77,7 +77,6 @@ pub struct Store {
     pub(super) closing: AtomicBool,
     closed: Mutex<bool>,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
-    random: AtomicU64,
     /// When the log's size was last looked at.
     pub(super) sized_ms: AtomicI64,
     /// The share of stale series from which they are cut to blocks early, as bits; 0 for never.
@@ -159,7 +158,6 @@ impl Store {
             closing: AtomicBool::new(false),
             closed: Mutex::new(false),
             lock: Mutex::new(lock),
-            random: AtomicU64::new(0),
             sized_ms: AtomicI64::new(i64::MIN),
             stale_threshold: AtomicU64::new(0),
             progress,
@@ -238,12 +236,7 @@ impl Store {
 
     /// A name for a new block.
     pub(super) fn new_ulid(&self) -> Ulid {
-        use std::hash::BuildHasher as _;
-        // Seeded by the operating system, once a call.
-        let state = std::collections::hash_map::RandomState::new();
-        let count = self.random.fetch_add(1, Ordering::Relaxed);
-        let random = u128::from(state.hash_one(count)) << 64 | u128::from(state.hash_one(!count));
-        Ulid::new((self.options.clock)().max(0) as u64, random)
+        crate::block::new_ulid((self.options.clock)())
     }
 
     /// Opens blocks that were written and takes the place of `replaced` with them, in one step.
