@@ -188,7 +188,10 @@ async fn run(
         // The first evaluation may have found a store that has just started; the second one shows
         // which alerts are active, and those get their history back.
         if restore && evaluations >= 2 {
+            let clock = Instant::now();
             restore = !restore_group(&shared, &mut group).await;
+            let seconds = clock.elapsed().as_secs_f64();
+            shared.metrics.restored(&label, seconds);
         }
         view.store(Arc::new(http_api::rules::view(&group)));
         due_ms += group.interval_ms;
@@ -256,3 +259,6 @@ fn report(shared: &Shared, group: &Group, outcome: Outcome) {
         shared.notifier.send(outcome.alerts);
     }
 }
+
+#[cfg(test)]
+mod tests;

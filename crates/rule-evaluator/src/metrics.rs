@@ -3,6 +3,15 @@
 use rules::{Group, Outcome};
 use telemetry::{Counter, CounterVec, GaugeVec, Registry, Summary, SummaryOptions};
 
+/// Upstream's quantiles of durations, each with its error.
+const QUANTILES: [(f64, f64); 5] = [
+    (0.01, 0.001),
+    (0.05, 0.005),
+    (0.5, 0.05),
+    (0.9, 0.01),
+    (0.99, 0.001),
+];
+
 /// The metrics of rule evaluation, under upstream's names.
 pub struct RuleMetrics {
     evaluations: CounterVec,
@@ -10,8 +19,11 @@ pub struct RuleMetrics {
     missed: CounterVec,
     iterations: CounterVec,
     duration: Summary,
+    rule_duration: Summary,
     interval: GaugeVec,
     last_seconds: GaugeVec,
+    last_rules_seconds: GaugeVec,
+    last_restore_seconds: GaugeVec,
     last_timestamp: GaugeVec,
     last_samples: GaugeVec,
     rules: GaugeVec,
@@ -43,13 +55,12 @@ impl RuleMetrics {
             duration: registry.summary(
                 "prometheus_rule_group_duration_seconds",
                 "The duration of rule group evaluations.",
-                SummaryOptions::quantiles(&[
-                    (0.01, 0.001),
-                    (0.05, 0.005),
-                    (0.5, 0.05),
-                    (0.9, 0.01),
-                    (0.99, 0.001),
-                ]),
+                SummaryOptions::quantiles(&QUANTILES),
+            ),
+            rule_duration: registry.summary(
+                "prometheus_rule_evaluation_duration_seconds",
+                "The duration for a rule to execute.",
+                SummaryOptions::quantiles(&QUANTILES),
             ),
             interval: gauge(
                 "prometheus_rule_group_interval_seconds",
@@ -58,6 +69,14 @@ impl RuleMetrics {
             last_seconds: gauge(
                 "prometheus_rule_group_last_duration_seconds",
                 "The duration of the last rule group evaluation.",
+            ),
+            last_rules_seconds: gauge(
+                "prometheus_rule_group_last_rule_duration_sum_seconds",
+                "The sum of time in seconds it took to evaluate each rule in the group regardless of concurrency. This should be higher than the group duration if rules are evaluated concurrently.",
+            ),
+            last_restore_seconds: gauge(
+                "prometheus_rule_group_last_restore_duration_seconds",
+                "The duration of the last alert rules alerts restoration using the `ALERTS_FOR_STATE` series across all rule groups.",
             ),
             last_timestamp: gauge(
                 "prometheus_rule_group_last_evaluation_timestamp_seconds",
@@ -105,12 +124,22 @@ impl RuleMetrics {
             .add(outcome.failures.len() as u64);
         self.write_failures.add(outcome.write_errors.len() as u64);
         self.duration.observe(group.evaluation_seconds);
+        let mut sum = 0.0;
+        for entry in &group.entries {
+            self.rule_duration.observe(entry.evaluation_seconds);
+            sum += entry.evaluation_seconds;
+        }
+        self.last_rules_seconds.with(&[label]).set(sum);
         self.last_seconds
             .with(&[label])
             .set(group.evaluation_seconds);
         let at = group.last_evaluation_ms.unwrap_or(0) as f64 / 1000.0;
         self.last_timestamp.with(&[label]).set(at);
         self.last_samples.with(&[label]).set(outcome.samples as f64);
+    }
+
+    pub(crate) fn restored(&self, group: &str, seconds: f64) {
+        self.last_restore_seconds.with(&[group]).set(seconds);
     }
 
     pub(crate) fn forget(&self, group: &str) {
@@ -125,6 +154,8 @@ impl RuleMetrics {
         for gauge in [
             &self.interval,
             &self.last_seconds,
+            &self.last_rules_seconds,
+            &self.last_restore_seconds,
             &self.last_timestamp,
             &self.last_samples,
             &self.rules,

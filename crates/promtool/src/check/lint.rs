@@ -192,7 +192,7 @@ fn abbreviated_units(family: &Family, remarks: &mut Vec<String>) {
     let name = family.name.to_lowercase();
     let abbreviated =
         |unit: &&str| name.contains(&format!("_{unit}_")) || name.ends_with(&format!("_{unit}"));
-    if ABBREVIATIONS.iter().any(|unit| abbreviated(unit)) {
+    if ABBREVIATIONS.iter().any(abbreviated) {
         remarks.push("metric names should not contain abbreviated units".to_owned());
     }
 }

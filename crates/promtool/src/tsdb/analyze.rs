@@ -168,7 +168,7 @@ impl Statistics {
         ] {
             println!("\n{title}");
             let mut items = items;
-            items.sort_by(|a, b| b.1.cmp(&a.1));
+            items.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
             for (key, count) in items.iter().take(limit) {
                 println!("{count} {key}");
             }

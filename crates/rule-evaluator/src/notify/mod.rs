@@ -68,6 +68,7 @@ impl Notifier {
             let stays = wanted.iter().any(|(name, _)| *name == receiver.name);
             if !stays {
                 receiver.stop.cancel();
+                self.metrics.forget(&receiver.name);
             }
             stays
         });
@@ -92,6 +93,7 @@ impl Notifier {
                 task: tokio::spawn(work),
             });
         }
+        self.metrics.discovered(state.receivers.len());
     }
 
     /// Queues alerts for every receiver, with external labels added and relabelling applied.
@@ -106,6 +108,7 @@ impl Notifier {
         }
         for receiver in &state.receivers {
             let dropped = receiver.queue.push(&alerts);
+            self.metrics.queued(&receiver.name, receiver.queue.len());
             if dropped > 0 {
                 self.metrics.dropped(&receiver.name, dropped);
                 tracing::warn!(

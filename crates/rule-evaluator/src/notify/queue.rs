@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use model::Alert;
 use parking_lot::Mutex;
-use telemetry::{Counter, CounterVec, Gauge, Registry};
+use telemetry::{CounterVec, Gauge, GaugeVec, Registry, SummaryOptions, SummaryVec};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +64,7 @@ impl Queue {
     }
 
     /// How many alerts wait.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.waiting.lock().alerts.len()
     }
 
@@ -108,8 +108,10 @@ impl Queue {
 pub struct QueueMetrics {
     sent: CounterVec,
     errors: CounterVec,
-    dropped: Counter,
-    length: Gauge,
+    dropped: CounterVec,
+    length: GaugeVec,
+    latency: SummaryVec,
+    discovered: Gauge,
 }
 
 impl QueueMetrics {
@@ -131,19 +133,49 @@ impl QueueMetrics {
                 "Total number of sent alerts affected by errors.",
                 &["alertmanager"],
             ),
-            dropped: registry.counter(
+            dropped: registry.counter_vec(
                 &name("dropped_total"),
                 "Total number of alerts dropped due to errors when sending to Alertmanager.",
+                &["alertmanager"],
             ),
-            length: registry.gauge(
+            length: registry.gauge_vec(
                 &name("queue_length"),
                 "The number of alert notifications in the queue.",
+                &["alertmanager"],
+            ),
+            latency: registry.summary_vec(
+                &name("latency_seconds"),
+                "Latency quantiles for sending alert notifications.",
+                &["alertmanager"],
+                SummaryOptions::quantiles(&[(0.5, 0.05), (0.9, 0.01), (0.99, 0.001)]),
+            ),
+            discovered: registry.gauge(
+                &name("alertmanagers_discovered"),
+                "The number of alertmanagers discovered and active.",
             ),
         }
     }
 
-    pub(super) fn dropped(&self, _receiver: &str, count: usize) {
-        self.dropped.add(count as u64);
+    pub(super) fn dropped(&self, receiver: &str, count: usize) {
+        self.dropped.with(&[receiver]).add(count as u64);
+    }
+
+    pub(super) fn discovered(&self, count: usize) {
+        self.discovered.set(count as f64);
+    }
+
+    pub(super) fn queued(&self, receiver: &str, count: usize) {
+        self.length.with(&[receiver]).set(count as f64);
+    }
+
+    /// Forgets a receiver that is gone.
+    pub(super) fn forget(&self, receiver: &str) {
+        let name = &[receiver];
+        for counter in [&self.sent, &self.errors, &self.dropped] {
+            counter.remove(name);
+        }
+        self.length.remove(name);
+        self.latency.remove(name);
     }
 }
 
@@ -166,17 +198,22 @@ pub(super) async fn run(
             () = stop.cancelled() => return,
         }
         let alerts = queue.take(batch);
-        metrics.length.set(queue.len() as f64);
+        metrics.queued(&name, queue.len());
         if alerts.is_empty() {
             continue;
         }
         let mut pause = FIRST_PAUSE;
         let mut failing = false;
         loop {
+            let clock = std::time::Instant::now();
             let sent = tokio::select! {
                 sent = sender.send(&alerts) => sent,
                 () = stop.cancelled() => return,
             };
+            metrics
+                .latency
+                .with(&[&name])
+                .observe_duration(clock.elapsed());
             match sent {
                 Ok(()) => {
                     metrics.sent.with(&[&name]).add(alerts.len() as u64);
@@ -187,7 +224,7 @@ pub(super) async fn run(
                 }
                 Err(SendError::Permanent(error)) => {
                     metrics.errors.with(&[&name]).add(alerts.len() as u64);
-                    metrics.dropped.add(alerts.len() as u64);
+                    metrics.dropped(&name, alerts.len());
                     tracing::error!(
                         receiver = name,
                         alerts = alerts.len(),

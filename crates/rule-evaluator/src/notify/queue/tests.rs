@@ -90,7 +90,7 @@ async fn what_is_refused_for_good_does_not_hold_up_the_rest() {
     assert_eq!(*sender.taken.lock(), ["good"]);
     let page = String::from_utf8(registry.render(None).body).unwrap();
     assert!(
-        page.contains("prometheus_notifications_dropped_total 1\n"),
+        page.contains("prometheus_notifications_dropped_total{alertmanager=\"r\"} 1\n"),
         "{page}"
     );
     assert!(
