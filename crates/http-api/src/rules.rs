@@ -354,6 +354,7 @@ mod tests {
             interval: 60.0,
             limit: 0,
             evaluation_time: 0.0,
+            partial_response: rules::PartialResponse::default(),
             last_evaluation: Some(0),
         }
     }
