@@ -195,9 +195,19 @@ impl Engine {
 
     /// Writes the log anew.
     async fn rotate(&self) {
+        let begin = Instant::now();
         let done = {
             let router = self.0.router.lock();
-            let framed = framed(&router.snapshot(self.now()));
+            let records = router.snapshot(self.now());
+            let size_of = |wanted: fn(&Record) -> bool| {
+                framed(records.iter().filter(|record| wanted(record))).len() as f64
+            };
+            let metrics = &self.0.metrics;
+            let silences = size_of(|record| matches!(record, Record::Silence(_)));
+            let nflog = size_of(|record| matches!(record, Record::Notified(..)));
+            metrics.silences.snapshot_size.set(silences);
+            metrics.nflog.snapshot_size.set(nflog);
+            let framed = framed(&records);
             let size = framed.len() as u64;
             self.0
                 .rotate_at
@@ -208,6 +218,9 @@ impl Engine {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.log_failed(&error),
             Err(_) => self.log_failed("the state log has been closed"),
+        }
+        for kept in [&self.0.metrics.silences, &self.0.metrics.nflog] {
+            kept.snapshot_duration.observe_duration(begin.elapsed());
         }
     }
 
@@ -326,9 +339,18 @@ impl Engine {
                     let _ = self.durable(commit).await;
                 }
                 _ = data.tick() => {
-                    let now = self.now();
+                    let (now, begin) = (self.now(), Instant::now());
                     self.with(|router| router.collect_data(now));
+                    let failures = self.0.metrics.log_failures.get();
+                    for kept in [&self.0.metrics.silences, &self.0.metrics.nflog] {
+                        kept.gc_duration.observe_duration(begin.elapsed());
+                        kept.maintenance.inc();
+                    }
                     self.rotate().await;
+                    if self.0.metrics.log_failures.get() > failures {
+                        self.0.metrics.silences.maintenance_errors.inc();
+                        self.0.metrics.nflog.maintenance_errors.inc();
+                    }
                 }
                 _ = alive.tick() => {
                     let alive = framed(&[Record::Alive(self.now())]);
@@ -352,7 +374,11 @@ impl Engine {
             return;
         }
         let now = self.now();
+        let begin = Instant::now();
         let passed = self.with(|router| router.pass(&flush, now));
+        let asked = &self.0.metrics.silences;
+        asked.queries.add(flush.alerts.len() as u64);
+        asked.query_duration.observe_duration(begin.elapsed());
         for (reason, count) in &passed.suppressed {
             self.0.metrics.suppressed.with(&[reason]).add(*count as u64);
         }
@@ -419,6 +445,7 @@ impl Engine {
         };
         let (firing, resolved) = hashes(&flush);
         let repeat = flush.options.repeat_interval;
+        let begin = Instant::now();
         let decided = self.with(|router| {
             let entry = router.nflog().get(&key);
             let send_resolved = integration.send_resolved;
@@ -430,6 +457,9 @@ impl Engine {
             };
             Some((reason, memory))
         });
+        let asked = &self.0.metrics.nflog;
+        asked.queries.inc();
+        asked.query_duration.observe_duration(begin.elapsed());
         let Some((reason, memory)) = decided else {
             return true;
         };
@@ -604,8 +634,8 @@ impl cluster::State for Engine {
     }
 }
 
-fn framed(records: &[Record]) -> Vec<u8> {
-    let mut framed = Vec::with_capacity(records.len() * 64);
+fn framed<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
+    let mut framed = Vec::new();
     for record in records {
         wal::frame(record, &mut framed);
     }

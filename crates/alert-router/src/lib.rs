@@ -22,6 +22,7 @@ pub mod intake;
 pub mod live;
 pub mod matcher;
 pub mod metrics;
+pub mod metrics_state;
 pub mod moment;
 pub mod nflog;
 pub mod notify;

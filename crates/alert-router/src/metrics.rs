@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use telemetry::{Counter, CounterVec, Gauge, Histogram, HistogramVec, Registry};
+use telemetry::{Counter, CounterVec, Gauge, HistogramVec, Registry, Summary, SummaryOptions};
+
+use crate::metrics_state::Kept;
 
 /// Upstream's names of integrations: their series exist from the start.
 pub const INTEGRATIONS: [&str; 18] = [
@@ -50,7 +52,7 @@ pub struct Metrics {
     /// By `reason`.
     pub suppressed: CounterVec,
     /// `alertmanager_dispatcher_alert_processing_duration_seconds`.
-    pub processing: Histogram,
+    pub processing: Summary,
     /// `alertmanager_integrations`.
     pub integrations: Gauge,
     /// `alertmanager_receivers`.
@@ -63,6 +65,10 @@ pub struct Metrics {
     pub concurrency_exceeded: Counter,
     /// Requests under way, of those that count.
     pub requests_in_flight: Gauge,
+    /// `alertmanager_silences_*`.
+    pub silences: Kept,
+    /// `alertmanager_nflog_*`.
+    pub nflog: Kept,
     with_receiver: bool,
 }
 
@@ -136,10 +142,10 @@ impl Metrics {
                 "The total number of notifications suppressed for being silenced, inhibited, outside of active time intervals or within muted time intervals.",
                 &["reason"],
             ),
-            processing: registry.histogram(
+            processing: registry.summary(
                 "alertmanager_dispatcher_alert_processing_duration_seconds",
-                "Histogram of latencies for the processing of alerts.",
-                telemetry::DEFAULT_BUCKETS,
+                "Summary of latencies for the processing of alerts.",
+                SummaryOptions::default(),
             ),
             integrations: registry.gauge(
                 "alertmanager_integrations",
@@ -171,8 +177,36 @@ impl Metrics {
                     &["method"],
                 )
                 .with(&["get"]),
+            silences: Kept::silences(registry),
+            nflog: Kept::nflog(registry),
             with_receiver,
         };
+        // What cannot happen here is there for those who watch it: silences are matched by compiled
+        // matchers only, groups are made under one lock and without a limit.
+        for (name, help) in [
+            (
+                "alertmanager_silences_gc_errors_total",
+                "How many silence GC errors were encountered.",
+            ),
+            (
+                "alertmanager_silences_matcher_compile_errors_total",
+                "How many silence matcher compilations failed.",
+            ),
+            (
+                "alertmanager_dispatcher_aggregation_group_creation_given_up_total",
+                "Number of alerts dropped because aggregation group creation exceeded the retry limit.",
+            ),
+            (
+                "alertmanager_dispatcher_aggregation_group_creation_retries_total",
+                "Number of CAS retries while creating aggregation groups under contention.",
+            ),
+            (
+                "alertmanager_dispatcher_aggregation_group_limit_reached_total",
+                "Number of times when dispatcher failed to create new aggregation group due to limit.",
+            ),
+        ] {
+            registry.counter(name, help);
+        }
         for reason in [
             "silence",
             "inhibition",

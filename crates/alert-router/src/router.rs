@@ -124,6 +124,11 @@ impl Router {
         self.dispatcher.tree()
     }
 
+    /// What the command line says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// All silences.
     pub fn silences(&self) -> &Silences {
         &self.silences

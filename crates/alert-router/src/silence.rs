@@ -141,6 +141,8 @@ pub struct Silences {
     /// In order of the version in which they were last changed.
     changes: Vec<(u64, String)>,
     version: u64,
+    /// How many were matched against alerts, and how many did not have to be.
+    looked_at: [u64; 2],
 }
 
 /// Which silences are about an alert, as of a version: kept beside the alert.
@@ -159,6 +161,11 @@ impl Silences {
     /// Every silence.
     pub fn iter(&self) -> impl Iterator<Item = &Silence> {
         self.by_id.values()
+    }
+
+    /// How many silences were matched against alerts so far, and how many did not have to be.
+    pub fn looked_at(&self) -> [u64; 2] {
+        self.looked_at
     }
 
     /// How many there are, expired ones included.
@@ -263,11 +270,13 @@ impl Silences {
 
     /// The ids of the silences that mute an alert now, sorted. `cache` belongs to the alert's
     /// labels; only silences that changed since its last use are matched anew.
-    pub fn muting(&self, labels: &Labels, cache: &mut Matching, now: Timestamp) -> Vec<String> {
+    pub fn muting(&mut self, labels: &Labels, cache: &mut Matching, now: Timestamp) -> Vec<String> {
+        let mut scanned = 0;
         if cache.version != self.version {
             let first = self
                 .changes
                 .partition_point(|(version, _)| *version <= cache.version);
+            scanned = self.changes.len() - first;
             for (_, id) in &self.changes[first..] {
                 cache.ids.retain(|known| known != id);
                 if self.by_id.get(id).is_some_and(|s| s.matches(labels)) {
@@ -277,6 +286,8 @@ impl Silences {
             cache.ids.sort_unstable();
             cache.version = self.version;
         }
+        self.looked_at[0] += scanned as u64;
+        self.looked_at[1] += (self.by_id.len() - scanned.min(self.by_id.len())) as u64;
         let active = |id: &&String| {
             self.by_id
                 .get(*id)

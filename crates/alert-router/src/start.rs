@@ -60,7 +60,10 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     let joining = match clustered {
         None => None,
         Some(options) => {
-            let metrics = cluster::metrics::Metrics::new(&boot.metrics);
+            let propagated = [&engine.metrics().silences, &engine.metrics().nflog]
+                .map(|kept| kept.propagated.clone());
+            let [silences, nflog] = propagated;
+            let metrics = cluster::metrics::Metrics::new(&boot.metrics, silences, nflog);
             let started = Cluster::start(options, Arc::new(engine.clone()), metrics).await;
             let (cluster, running) = started.map_err(Error::new)?;
             engine.set_cluster(cluster.clone());
@@ -378,6 +381,36 @@ fn register(registry: &Registry, engine: &Engine) {
         "Indicates whether the clustering is enabled or not.",
         |engine| f64::from(u8::from(engine.cluster().is_some())),
     );
+    gauge(
+        "alertmanager_alerts_per_alert_limit",
+        "Current limit on number of alerts per alert name",
+        |engine| engine.with(|router| router.settings().per_alertname_limit) as f64,
+    );
+    for name in ["state_size", "version_index_size", "matcher_index_size"] {
+        gauge(
+            &format!("alertmanager_silences_{name}"),
+            "The number of silences that are kept.",
+            |engine| engine.with(|router| router.silences().len()) as f64,
+        );
+    }
+    for (name, help, which) in [
+        (
+            "scanned",
+            "How many silences were scanned during query evaluation.",
+            0,
+        ),
+        (
+            "skipped",
+            "How many silences were skipped during query evaluation using the version index.",
+            1,
+        ),
+    ] {
+        let engine = engine.clone();
+        let name = format!("alertmanager_silences_query_silences_{name}_total");
+        registry.counter_fn(&name, help, move || {
+            engine.with(|router| router.silences().looked_at()[which]) as f64
+        });
+    }
     if engine.cluster().is_some() {
         gauge(
             "alertmanager_cluster_members",

@@ -442,7 +442,7 @@ fn every_receiver_gets_the_same_message() {
         let deadline = Instant::now() + Duration::from_secs(40);
         for side in [&pair.theirs, &pair.ours] {
             let behind = |path: &&str| side.sink.requests(path).len() < count;
-            while PATHS.iter().any(|path| behind(path)) {
+            while PATHS.iter().any(&behind) {
                 let missing: Vec<&str> = PATHS.into_iter().filter(|path| behind(path)).collect();
                 let log = side.router.process.log_text();
                 assert!(
@@ -508,4 +508,42 @@ fn every_receiver_gets_the_same_message() {
 /// Who is meant by a path: its first part.
 fn receiver(path: &str) -> String {
     path.split('/').nth(1).unwrap_or_default().to_owned()
+}
+
+/// Names and types of the metrics of a page, without those of Go and of processes.
+fn metrics(page: &str) -> Vec<(String, String)> {
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut families: Vec<(String, String)> = types
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(name, _)| name.starts_with("alertmanager_"))
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect();
+    families.sort();
+    families
+}
+
+#[test]
+fn every_metric_is_there() {
+    let Some(alertmanager) = part::peer("prometheus-alertmanager") else {
+        return;
+    };
+    let ours = part::build(&["alert-router"]).join("alert-router");
+    let dir = tempfile::tempdir().expect("there is room for a temporary folder");
+    let config = "route: {receiver: r}\nreceivers: [{name: r}]\n";
+    let pages = [("theirs", &alertmanager), ("ours", &ours)].map(|(name, program)| {
+        let args = [format!(
+            "--cluster.listen-address=127.0.0.1:{}",
+            e2e::free_port()
+        )];
+        let router = Router::start(program, name, config, &args, dir.path());
+        let (_, page) = e2e::get(&format!("{}/metrics", router.url)).expect("metrics");
+        page
+    });
+    let [theirs, ours] = pages.map(|page| metrics(&page));
+    assert!(theirs.len() > 60, "{theirs:?}");
+    let missing: Vec<&(String, String)> = theirs.iter().filter(|f| !ours.contains(f)).collect();
+    assert!(
+        missing.is_empty(),
+        "missing, or of another type: {missing:?}"
+    );
 }

@@ -55,8 +55,12 @@ pub struct Metrics {
 pub const KEYS: [&str; 2] = ["sil", "nfl"];
 
 impl Metrics {
-    /// Registers them.
-    pub fn new(registry: &Registry) -> Metrics {
+    /// Registers them, but for what is counted of silences and of the notification log in any case.
+    pub fn new(
+        registry: &Registry,
+        silences_propagated: Counter,
+        nflog_propagated: Counter,
+    ) -> Metrics {
         let by_type = |name: &str, help: &str| {
             let family = registry.counter_vec(name, help, &["msg_type"]);
             family.with(&["update"]);
@@ -159,14 +163,8 @@ impl Metrics {
                 "Number of oversized gossip message sends that failed.",
             ),
             oversized_duration,
-            silences_propagated: registry.counter(
-                "alertmanager_silences_gossip_messages_propagated_total",
-                "Number of received gossip messages that have been further gossiped.",
-            ),
-            nflog_propagated: registry.counter(
-                "alertmanager_nflog_gossip_messages_propagated_total",
-                "Number of received gossip messages that have been further gossiped.",
-            ),
+            silences_propagated,
+            nflog_propagated,
         }
     }
 

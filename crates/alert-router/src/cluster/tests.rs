@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use telemetry::Registry;
+use telemetry::{Counter, Registry};
 
 use super::*;
 use crate::nflog;
@@ -94,7 +94,12 @@ impl Member {
         let known = Arc::new(Known::default());
         let registry = Registry::new();
         let state: Arc<dyn State> = Arc::clone(&known) as Arc<dyn State>;
-        let started = Cluster::start(options, state, Metrics::new(&registry)).await;
+        let started = Cluster::start(
+            options,
+            state,
+            Metrics::new(&registry, Counter::new(), Counter::new()),
+        )
+        .await;
         let (cluster, running) = started.unwrap();
         let runner = cluster.clone();
         tokio::spawn(async move { runner.run(running).await });

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use model::{Labels, MatchKind};
 use prost::Message;
 use prost_types::Timestamp as ProtoTimestamp;
+use proto::silencepb as pb;
 
 use crate::matcher::Matcher;
 use crate::nflog;
@@ -23,56 +24,6 @@ pub enum Error {
     /// A message holds what the router cannot represent.
     #[error("snapshot: {0}")]
     Content(String),
-}
-
-/// `silencepb` as of Alertmanager 0.34; older versions know less fields.
-mod pb {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct MeshSilence {
-        #[prost(message, optional, tag = "1")]
-        pub silence: Option<Silence>,
-        #[prost(message, optional, tag = "2")]
-        pub expires_at: Option<prost_types::Timestamp>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Silence {
-        #[prost(string, tag = "1")]
-        pub id: String,
-        #[prost(message, repeated, tag = "2")]
-        pub matchers: Vec<Matcher>,
-        #[prost(message, optional, tag = "3")]
-        pub starts_at: Option<prost_types::Timestamp>,
-        #[prost(message, optional, tag = "4")]
-        pub ends_at: Option<prost_types::Timestamp>,
-        #[prost(message, optional, tag = "5")]
-        pub updated_at: Option<prost_types::Timestamp>,
-        #[prost(string, tag = "8")]
-        pub created_by: String,
-        #[prost(string, tag = "9")]
-        pub comment: String,
-        #[prost(btree_map = "string, string", tag = "10")]
-        pub annotations: std::collections::BTreeMap<String, String>,
-        #[prost(message, repeated, tag = "11")]
-        pub matcher_sets: Vec<MatcherSet>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct MatcherSet {
-        #[prost(message, repeated, tag = "1")]
-        pub matchers: Vec<Matcher>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Matcher {
-        /// 0 `=`, 1 `=~`, 2 `!=`, 3 `!~`.
-        #[prost(int32, tag = "1")]
-        pub kind: i32,
-        #[prost(string, tag = "2")]
-        pub name: String,
-        #[prost(string, tag = "3")]
-        pub pattern: String,
-    }
 }
 
 /// Reads the file `silences`.
@@ -137,12 +88,17 @@ fn silence_from(silence: pb::Silence) -> Result<Silence, Error> {
 }
 
 fn matcher_from(matcher: pb::Matcher) -> Result<Matcher, Error> {
-    let kind = match matcher.kind {
-        0 => MatchKind::Equal,
-        1 => MatchKind::Regexp,
-        2 => MatchKind::NotEqual,
-        3 => MatchKind::NotRegexp,
-        other => return Err(Error::Content(format!("unknown type of matcher {other}"))),
+    let kind = match pb::matcher::Type::try_from(matcher.r#type) {
+        Ok(pb::matcher::Type::Equal) => MatchKind::Equal,
+        Ok(pb::matcher::Type::Regexp) => MatchKind::Regexp,
+        Ok(pb::matcher::Type::NotEqual) => MatchKind::NotEqual,
+        Ok(pb::matcher::Type::NotRegexp) => MatchKind::NotRegexp,
+        Err(other) => {
+            return Err(Error::Content(format!(
+                "unknown type of matcher {}",
+                other.0
+            )));
+        }
     };
     Matcher::new(kind, matcher.name, matcher.pattern).map_err(|e| Error::Content(e.to_string()))
 }
@@ -216,6 +172,7 @@ pub fn silence_size(silence: &Silence) -> usize {
             updated_at: proto(silence.updated_at),
             created_by: silence.created_by.clone(),
             comment: silence.comment.clone(),
+            comments: Vec::new(),
             annotations: silence
                 .annotations
                 .iter()
@@ -236,12 +193,12 @@ pub fn silence_size(silence: &Silence) -> usize {
 
 fn matcher_to(matcher: &Matcher) -> pb::Matcher {
     pb::Matcher {
-        kind: match matcher.kind {
-            MatchKind::Equal => 0,
-            MatchKind::Regexp => 1,
-            MatchKind::NotEqual => 2,
-            MatchKind::NotRegexp => 3,
-        },
+        r#type: i32::from(match matcher.kind {
+            MatchKind::Equal => pb::matcher::Type::Equal,
+            MatchKind::Regexp => pb::matcher::Type::Regexp,
+            MatchKind::NotEqual => pb::matcher::Type::NotEqual,
+            MatchKind::NotRegexp => pb::matcher::Type::NotRegexp,
+        }),
         name: matcher.name.to_string(),
         pattern: matcher.value.to_string(),
     }
@@ -255,7 +212,7 @@ mod tests {
     fn reads_what_upstream_writes() {
         let at = |seconds| Some(ProtoTimestamp { seconds, nanos: 5 });
         let matcher = |kind, pattern: &str| pb::Matcher {
-            kind,
+            r#type: kind,
             name: "a".to_owned(),
             pattern: pattern.to_owned(),
         };

@@ -18,55 +18,73 @@ pub enum Behaviour {
     FailsFirst(usize, u16),
     /// Answers something that is not what was agreed.
     Garbage,
+    /// Answers a status, a content type and a body.
+    Says(u16, &'static str, &'static str),
 }
 
 /// A receiver that keeps what it gets.
 pub struct Hook {
     /// Where it listens.
     pub address: String,
-    bodies: Arc<Mutex<Vec<Value>>>,
+    /// The first line of each request, and its body.
+    requests: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Hook {
     pub fn start(behaviour: Behaviour) -> Hook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let bodies = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&bodies);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let kept = Arc::clone(&kept);
                 std::thread::spawn(move || serve(stream, behaviour, &kept));
             }
         });
-        Hook { address, bodies }
+        Hook { address, requests }
     }
 
+    /// The bodies so far, as JSON where they are.
     pub fn bodies(&self) -> Vec<Value> {
-        self.bodies.lock().unwrap().clone()
+        let requests = self.requests.lock().unwrap();
+        let bodies = requests.iter().map(|(_, body)| serde_json::from_str(body));
+        bodies.map(Result::unwrap_or_default).collect()
+    }
+
+    /// Method and path of each request so far, and its body.
+    #[allow(dead_code)]
+    pub fn requests(&self) -> Vec<(String, String)> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
-fn serve(mut stream: TcpStream, behaviour: Behaviour, kept: &Mutex<Vec<Value>>) {
+fn serve(mut stream: TcpStream, behaviour: Behaviour, kept: &Mutex<Vec<(String, String)>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    while let Some((_, body)) = read_message(&mut reader) {
+    while let Some((first, body)) = read_message(&mut reader) {
         let count = {
             let mut kept = kept.lock().unwrap();
-            kept.push(serde_json::from_str(&body).unwrap_or_default());
+            let line = first
+                .rsplit_once(' ')
+                .map_or(first.as_str(), |(line, _)| line);
+            kept.push((line.to_owned(), body));
             kept.len()
         };
-        let (status, text) = match behaviour {
-            Behaviour::Good => (200, "ok"),
+        let (status, kind, text) = match behaviour {
+            Behaviour::Good => (200, "text/plain", "ok"),
             Behaviour::Hangs => {
                 std::thread::sleep(Duration::from_secs(60));
                 return;
             }
-            Behaviour::FailsFirst(n, status) if count <= n => (status, "no"),
-            Behaviour::FailsFirst(..) => (200, "ok"),
-            Behaviour::Garbage => (200, "\u{1}\u{2} nonsense"),
+            Behaviour::FailsFirst(n, status) if count <= n => (status, "text/plain", "no"),
+            Behaviour::FailsFirst(..) => (200, "text/plain", "ok"),
+            Behaviour::Garbage => (200, "text/plain", "\u{1}\u{2} nonsense"),
+            Behaviour::Says(status, kind, text) => (status, kind, text),
         };
         let length = text.len();
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{text}");
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{text}"
+        );
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
