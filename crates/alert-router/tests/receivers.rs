@@ -4,6 +4,8 @@
 // The lint spares `#[test]` functions only, not what they share.
 #![allow(clippy::unwrap_used)]
 
+// Shared with the test of the service; each uses a part.
+#[allow(dead_code)]
 #[path = "service/http.rs"]
 mod http;
 
@@ -138,10 +140,8 @@ fn what_may_be_tried_again() {
 
 #[test]
 fn a_receiver_that_is_not_there_may_come_back() {
-    let hook = Hook {
-        address: "127.0.0.1:1".to_owned(),
-        ..Hook::start(Behaviour::Good)
-    };
+    let mut hook = Hook::start(Behaviour::Good);
+    hook.address = "127.0.0.1:1".to_owned();
     for (kind, section) in KINDS {
         let failure = send(section, &hook, Memory::new()).unwrap_err();
         assert!(failure.retry, "{kind}");
@@ -234,23 +234,20 @@ fn secrets_are_read_from_their_files_at_each_use() {
         secret.display()
     );
     let live = load(&section, &hook, dir.path());
-    let runtime = runtime();
+    let (runtime, first) = (runtime(), notification(false, Memory::new()));
     for path in ["first", "second"] {
         std::fs::write(&secret, format!("http://{}/{path}\n", hook.address)).unwrap();
         for integration in &live.receivers["r"] {
-            let told = integration
-                .notifier
-                .notify(&notification(false, Memory::new()));
-            runtime.block_on(told).unwrap();
+            runtime
+                .block_on(integration.notifier.notify(&first))
+                .unwrap();
         }
     }
     let lines: Vec<String> = hook.requests().into_iter().map(|(line, _)| line).collect();
     let wanted = [["POST /first"; 4], ["POST /second"; 4]].concat();
     assert_eq!(lines, wanted);
     std::fs::remove_file(&secret).unwrap();
-    let told = live.receivers["r"][0]
-        .notifier
-        .notify(&notification(false, Memory::new()));
+    let told = live.receivers["r"][0].notifier.notify(&first);
     assert!(!runtime.block_on(told).unwrap_err().retry);
 }
 

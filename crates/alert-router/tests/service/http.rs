@@ -53,7 +53,6 @@ impl Hook {
     }
 
     /// Method and path of each request so far, and its body.
-    #[allow(dead_code)]
     pub fn requests(&self) -> Vec<(String, String)> {
         self.requests.lock().unwrap().clone()
     }

@@ -3,6 +3,8 @@
 // The lint spares `#[test]` functions only, not what they share.
 #![allow(clippy::unwrap_used)]
 
+// Shared with the test of receivers; each uses a part.
+#[allow(dead_code)]
 mod http;
 mod smtp;
 
