@@ -25,4 +25,5 @@ pub use config::{
     reserved_header,
 };
 pub use error::Error;
+pub use oauth2::Tokens;
 pub use tls::client_config;

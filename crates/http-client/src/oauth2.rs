@@ -18,7 +18,7 @@ const EARLY: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1 << 20;
 
 /// The source of a client's tokens.
-pub(crate) struct Tokens {
+pub struct Tokens {
     config: OAuth2,
     secret: Source,
     client: Client,
@@ -48,6 +48,10 @@ struct Answer {
 }
 
 impl Tokens {
+    /// Tokens of `config`'s server; asks for none yet.
+    ///
+    /// # Errors
+    /// What of the section cannot be used.
     pub fn new(config: &OAuth2) -> Result<Tokens, Error> {
         let secret = Source::new(
             config.client_secret.clone(),
@@ -72,6 +76,9 @@ impl Tokens {
     }
 
     /// The `Authorization` header with a token that is good now.
+    ///
+    /// # Errors
+    /// The server gave none.
     pub async fn header(&self) -> Result<HeaderValue, String> {
         // One at a time: others wait for the token that is being fetched.
         let mut state = self.state.lock().await;
@@ -111,6 +118,19 @@ impl Tokens {
             .map(|seconds| Instant::now() + Duration::from_secs_f64(seconds).saturating_sub(EARLY));
         state.token = Some((header.clone(), expiry, secret));
         Ok(header)
+    }
+
+    /// The bare token, for protocols other than HTTP.
+    ///
+    /// # Errors
+    /// The server gave none.
+    pub async fn bearer(&self) -> Result<String, String> {
+        let header = self.header().await?;
+        let text = header.to_str().map_err(|error| error.to_string())?;
+        Ok(text
+            .split_once(' ')
+            .map_or(text, |(_, token)| token)
+            .to_owned())
     }
 
     async fn fetch(&self, secret: &str, secret_in_body: &mut bool) -> Result<Answer, String> {

@@ -1,6 +1,6 @@
 //! Polls on an interval and keeps what the page shows.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,9 +13,13 @@ use crate::cluster::Cluster;
 use crate::error::ClientError;
 use crate::history::History;
 use crate::page;
-use crate::poll::{Problems, poll};
+use crate::poll::{Nodes, Problems, poll};
 use crate::settings::Settings;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Details, Snapshot};
+use crate::{ages, details};
+
+/// A problem that was logged is logged again only when it comes back after so long.
+const QUIET_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The agent's state: written by each poll, read by each scrape.
 pub struct Agent {
@@ -29,8 +33,10 @@ struct State {
     snapshot: Option<Snapshot>,
     history: History,
     status: Status,
-    /// Logged already; logged again only after they have gone.
-    known_problems: BTreeSet<(&'static str, &'static str)>,
+    /// When configuration and log sizes were last read.
+    details: Option<(Instant, Arc<Details>)>,
+    /// When each kind of problem was last met: what was met lately has been logged.
+    known_problems: BTreeMap<(&'static str, &'static str), Instant>,
 }
 
 /// How the last poll went.
@@ -75,15 +81,21 @@ impl Metrics {
 impl Agent {
     /// An agent that has not polled yet.
     pub fn new(settings: Settings, registry: &Registry) -> Agent {
+        // The agent's own metrics tell several clusters apart as the others do.
+        let registry = match &settings.name {
+            Some(name) => registry.with_labels(&[("cluster", name)]),
+            None => registry.clone(),
+        };
         Agent {
             cluster: Cluster::new(&settings.servers, settings.access.clone()),
             state: RwLock::new(State {
                 snapshot: None,
                 history: History::new(settings.history_points),
+                details: None,
                 status: Status::Starting,
-                known_problems: BTreeSet::new(),
+                known_problems: BTreeMap::new(),
             }),
-            metrics: Metrics::register(registry),
+            metrics: Metrics::register(&registry),
             settings,
         }
     }
@@ -91,6 +103,11 @@ impl Agent {
     /// How often to poll.
     pub fn interval(&self) -> Duration {
         self.settings.poll_interval
+    }
+
+    /// The cluster's name in the configuration file; `None`: the one of the command line.
+    pub fn name(&self) -> Option<&str> {
+        self.settings.name.as_deref()
     }
 
     /// How the last poll went.
@@ -104,7 +121,7 @@ impl Agent {
         let started = Instant::now();
         let problems = Problems::default();
         let bound = self.settings.poll_timeout;
-        let polled = poll(&self.settings, &self.cluster, &problems);
+        let polled = self.look(&problems);
         let result = match tokio::time::timeout(bound, polled).await {
             Ok(result) => result,
             Err(_) => Err(ClientError::Timeout {
@@ -118,12 +135,15 @@ impl Agent {
         self.report(problems);
         let mut state = self.state.write();
         match result {
-            Ok(mut snapshot) => {
-                snapshot.at_ms = now_ms();
-                state.history.note(&snapshot);
+            Ok(snapshot) => {
                 if state.status != Status::Up {
                     let (brokers, groups) = (snapshot.brokers.len(), snapshot.groups.len());
-                    tracing::info!(brokers, groups, "the Kafka cluster answers");
+                    tracing::info!(
+                        cluster = self.name(),
+                        brokers,
+                        groups,
+                        "the Kafka cluster answers"
+                    );
                 }
                 state.snapshot = Some(snapshot);
                 state.status = Status::Up;
@@ -135,25 +155,69 @@ impl Agent {
                     error: error.to_string(),
                 };
                 if state.status != status {
-                    tracing::error!(err = %error, "the Kafka cluster does not answer");
+                    tracing::error!(cluster = self.name(), err = %error, "the Kafka cluster does not answer");
                 }
                 state.status = status;
             }
         }
     }
 
-    /// Counts what failed, and logs what did not fail in the poll before.
+    /// Everything one poll finds out; what the log and the configuration say comes after the lag.
+    async fn look(&self, problems: &Problems) -> Result<Snapshot, ClientError> {
+        let (mut snapshot, nodes) = poll(&self.settings, &self.cluster, problems).await?;
+        snapshot.at_ms = now_ms();
+        let unreached = {
+            let mut state = self.state.write();
+            state.history.note(&snapshot);
+            match self.settings.read_records {
+                true => state.history.unreached(&snapshot),
+                false => Vec::new(),
+            }
+        };
+        if !unreached.is_empty() {
+            let told = ages::read(&self.settings, &nodes, &snapshot, unreached, problems).await;
+            self.state.write().history.learn(told, snapshot.at_ms);
+        }
+        snapshot.details = self.details(&nodes, &snapshot, problems).await;
+        Ok(snapshot)
+    }
+
+    /// Configuration and log sizes, read again when they are old enough.
+    async fn details(
+        &self,
+        nodes: &Nodes,
+        snapshot: &Snapshot,
+        problems: &Problems,
+    ) -> Arc<Details> {
+        let every = self.settings.details_interval;
+        if every.is_zero() {
+            return Arc::default();
+        }
+        if let Some((at, details)) = &self.state.read().details
+            && at.elapsed() < every
+        {
+            return Arc::clone(details);
+        }
+        let details = Arc::new(details::read(nodes, &snapshot.topics, problems).await);
+        self.state.write().details = Some((Instant::now(), Arc::clone(&details)));
+        details
+    }
+
+    /// Counts what failed, and logs what has not failed for a while.
     fn report(&self, problems: Problems) {
         let found = problems.into_found();
         let mut state = self.state.write();
-        for ((api, reason), problem) in &found {
+        // Not everything is asked in each poll.
+        let quiet = QUIET_FOR.max(self.settings.details_interval * 2);
+        state.known_problems.retain(|_, met| met.elapsed() < quiet);
+        for ((api, reason), problem) in found {
             self.metrics.errors.with(&[api, reason]).add(problem.count);
-            if !state.known_problems.contains(&(*api, *reason)) {
-                let (count, err) = (problem.count, &problem.first);
-                tracing::warn!(api, reason, count, %err, "a part of the cluster could not be read");
+            let known = state.known_problems.insert((api, reason), Instant::now());
+            if known.is_none() {
+                let (cluster, count, err) = (self.name(), problem.count, &problem.first);
+                tracing::warn!(cluster, api, reason, count, %err, "a part of the cluster could not be read");
             }
         }
-        state.known_problems = found.into_keys().collect();
     }
 
     /// The families about the cluster, and how fresh they are.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use parking_lot::Mutex as SyncMutex;
@@ -17,14 +18,20 @@ pub struct Node {
     pub address: String,
     access: Arc<Access>,
     connection: Mutex<Option<Connection>>,
+    /// The number of the poll under way, which all nodes of a cluster share.
+    poll: Arc<AtomicU64>,
+    /// The poll in which the broker last let us wait in vain.
+    silent_in: AtomicU64,
 }
 
 impl Node {
-    fn new(address: String, access: Arc<Access>) -> Node {
+    fn new(address: String, access: Arc<Access>, poll: Arc<AtomicU64>) -> Node {
         Node {
             address,
             access,
             connection: Mutex::new(None),
+            poll,
+            silent_in: AtomicU64::new(0),
         }
     }
 
@@ -42,10 +49,7 @@ impl Node {
         loop {
             // Taken out while in use: a poll that is given up in the middle of an answer must not
             // leave a connection that would give that answer to the next request.
-            let mut connection = match slot.take() {
-                Some(connection) => connection,
-                None => Connection::open(&self.address, Arc::clone(&self.access)).await?,
-            };
+            let mut connection = self.take(&mut slot).await?;
             let version = match connection.version::<R>() {
                 Ok(version) => version,
                 Err(error) => {
@@ -59,7 +63,7 @@ impl Node {
                     return Ok((version, answer));
                 }
                 Err(ClientError::Lost { .. }) if kept => kept = false,
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.noted(error)),
             }
         }
     }
@@ -70,11 +74,32 @@ impl Node {
     /// No connection.
     pub async fn version<R: Call>(&self) -> Result<Option<i16>, ClientError> {
         let mut slot = self.connection.lock().await;
-        let connection = match slot.take() {
-            Some(connection) => connection,
-            None => Connection::open(&self.address, Arc::clone(&self.access)).await?,
-        };
+        let connection = self.take(&mut slot).await?;
         Ok(slot.insert(connection).version::<R>().ok())
+    }
+
+    /// The connection kept from before, or a new one. A broker that has not answered in time is not
+    /// waited for again in the same poll: the others' data would grow old meanwhile.
+    async fn take(&self, slot: &mut Option<Connection>) -> Result<Connection, ClientError> {
+        if self.silent_in.load(Ordering::Relaxed) == self.poll.load(Ordering::Relaxed) {
+            return Err(ClientError::Silent {
+                address: self.address.clone(),
+            });
+        }
+        match slot.take().filter(|connection| !connection.is_expired()) {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&self.address, Arc::clone(&self.access))
+                .await
+                .map_err(|error| self.noted(error)),
+        }
+    }
+
+    fn noted(&self, error: ClientError) -> ClientError {
+        if matches!(error, ClientError::Timeout { .. }) {
+            let poll = self.poll.load(Ordering::Relaxed);
+            self.silent_in.store(poll, Ordering::Relaxed);
+        }
+        error
     }
 }
 
@@ -83,22 +108,37 @@ pub struct Cluster {
     bootstrap: Vec<Arc<Node>>,
     nodes: SyncMutex<HashMap<i32, Arc<Node>>>,
     access: Arc<Access>,
+    poll: Arc<AtomicU64>,
+    /// The address that last told what the cluster consists of: it is asked first.
+    told: SyncMutex<String>,
 }
 
 impl Cluster {
     /// A cluster behind these `host:port` addresses; connects to nothing yet.
     pub fn new(servers: &[String], access: Access) -> Cluster {
         let access = Arc::new(access);
-        let node = |address: &String| Arc::new(Node::new(address.clone(), Arc::clone(&access)));
+        // Nodes begin with 0: no poll in which they were silent.
+        let poll = Arc::new(AtomicU64::new(1));
+        let node = |address: &String| {
+            let (access, poll) = (Arc::clone(&access), Arc::clone(&poll));
+            Arc::new(Node::new(address.clone(), access, poll))
+        };
         Cluster {
             bootstrap: servers.iter().map(node).collect(),
             nodes: SyncMutex::default(),
-            access,
+            access: Arc::clone(&access),
+            poll: Arc::clone(&poll),
+            told: SyncMutex::default(),
         }
     }
 
-    /// All topics and brokers, from the first broker that answers: those known from before, then
-    /// those of the command line.
+    /// A new poll: brokers that were silent in the one before get another chance.
+    pub fn begin_poll(&self) {
+        self.poll.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All topics and brokers, from the first broker that answers: the one that did last time, the
+    /// others known from before, then those of the command line.
     ///
     /// # Errors
     /// The last broker's, if none answers.
@@ -112,7 +152,8 @@ impl Cluster {
             .iter()
             .map(|(id, node)| (*id, Arc::clone(node)))
             .collect();
-        known.sort_by_key(|(id, _)| *id);
+        let told = self.told.lock().clone();
+        known.sort_by_key(|(id, node)| (node.address != told, *id));
         let known = known.into_iter().map(|(_, node)| node);
         let mut last = None;
         for node in known.chain(self.bootstrap.iter().cloned()) {
@@ -124,7 +165,10 @@ impl Cluster {
                 request
             };
             match node.call(request).await {
-                Ok((_, answer)) => return Ok(answer),
+                Ok((_, answer)) => {
+                    self.told.lock().clone_from(&node.address);
+                    return Ok(answer);
+                }
                 Err(error) => {
                     tracing::debug!(err = %error, broker = node.address, "no metadata");
                     last = Some(error);
@@ -146,7 +190,8 @@ impl Cluster {
         });
         for broker in brokers {
             nodes.entry(broker.id).or_insert_with(|| {
-                Arc::new(Node::new(broker.address.clone(), Arc::clone(&self.access)))
+                let (access, poll) = (Arc::clone(&self.access), Arc::clone(&self.poll));
+                Arc::new(Node::new(broker.address.clone(), access, poll))
             });
         }
         nodes.clone()

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeGroupsRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, RequestHeader, ResponseHeader,
-    SaslAuthenticateRequest, SaslHandshakeRequest,
+    ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeShareGroupOffsetsRequest, FetchRequest,
+    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, RequestHeader,
+    ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
 };
 use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, VersionRange, encode_request_header_into_buffer,
@@ -17,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::error::{ClientError, Malformed};
-use crate::scram;
-use crate::settings::{Access, Sasl};
+use crate::sasl;
+use crate::settings::Access;
 use crate::shape::{self, Answer};
 
 /// How we name ourselves to brokers: their logs and quotas show it.
@@ -52,7 +54,13 @@ calls! {
     ConsumerGroupDescribeRequest: "ConsumerGroupDescribe", CONSUMER_GROUP_DESCRIBE, 0..=1;
     // Version 2 is the first that answers all topics of a group; 10 names topics by id only.
     OffsetFetchRequest: "OffsetFetch", OFFSET_FETCH, 2..=9;
+    ShareGroupDescribeRequest: "ShareGroupDescribe", SHARE_GROUP_DESCRIBE, 1..=1;
+    DescribeShareGroupOffsetsRequest: "DescribeShareGroupOffsets", DESCRIBE_SHARE_GROUP_OFFSETS, 0..=0;
     ListOffsetsRequest: "ListOffsets", LIST_OFFSETS, 1..=9;
+    // 13 names topics by id only; what came since 11 we have no use for.
+    FetchRequest: "Fetch", FETCH, 4..=11;
+    DescribeConfigsRequest: "DescribeConfigs", DESCRIBE_CONFIGS, 1..=4;
+    DescribeLogDirsRequest: "DescribeLogDirs", DESCRIBE_LOG_DIRS, 1..=4;
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -65,6 +73,9 @@ pub struct Connection {
     access: Arc<Access>,
     offered: HashMap<i16, VersionRange>,
     correlation: i32,
+    /// From when on the broker may close the connection because our proof of who we are is too old
+    /// (KIP-368).
+    pub(crate) good_until: Option<Instant>,
 }
 
 impl Connection {
@@ -90,12 +101,23 @@ impl Connection {
             access,
             offered: HashMap::new(),
             correlation: 0,
+            good_until: None,
         };
         connection.negotiate().await?;
         if let Some(sasl) = connection.access.sasl.clone() {
-            connection.authenticate(&sasl).await?;
+            sasl::authenticate(&mut connection, &sasl).await?;
         }
         Ok(connection)
+    }
+
+    /// The broker, `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the connection has to be made anew before the next request.
+    pub fn is_expired(&self) -> bool {
+        self.good_until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// The newest version of a request that both sides know.
@@ -151,10 +173,15 @@ impl Connection {
     }
 
     async fn exchange<R: Call>(&mut self, frame: &[u8]) -> Result<Bytes, ClientError> {
-        let lost = |source: io::Error| ClientError::Lost {
-            address: self.address.clone(),
-            api: R::NAME,
-            source,
+        let address = self.address.clone();
+        let lost = |source: io::Error| match source.get_ref() {
+            // With TLS 1.3 a broker that misses our certificate says so after the handshake.
+            Some(inner) if inner.is::<rustls::Error>() => ClientError::Tls { address, source },
+            _ => ClientError::Lost {
+                address,
+                api: R::NAME,
+                source,
+            },
         };
         self.stream.write_all(frame).await.map_err(lost)?;
         self.stream.flush().await.map_err(lost)?;
@@ -197,69 +224,6 @@ impl Connection {
             })
             .collect();
         Ok(())
-    }
-
-    async fn authenticate(&mut self, sasl: &Sasl) -> Result<(), ClientError> {
-        let (mechanism, username, password) = match sasl {
-            Sasl::Plain { username, password } => {
-                self.handshake("PLAIN").await?;
-                let token = format!("\0{username}\0{password}");
-                return self.sasl_step(token.into_bytes()).await.map(drop);
-            }
-            Sasl::Scram {
-                mechanism,
-                username,
-                password,
-            } => (*mechanism, username, password),
-        };
-        self.handshake(mechanism.name()).await?;
-        let nonce = format!("{:032x}", rand::random::<u128>());
-        let started = scram::Started::new(mechanism, username, password, nonce);
-        let challenge = self.sasl_step(started.message().into_bytes()).await?;
-        let challenge = String::from_utf8_lossy(&challenge);
-        let (proof, proved) = started
-            .answer(&challenge)
-            .map_err(|reason| self.denied(reason))?;
-        let last = self.sasl_step(proof.into_bytes()).await?;
-        proved
-            .check(&String::from_utf8_lossy(&last))
-            .map_err(|reason| self.denied(reason))
-    }
-
-    async fn handshake(&mut self, mechanism: &'static str) -> Result<(), ClientError> {
-        let version = self.version::<SaslHandshakeRequest>()?;
-        let request =
-            SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
-        let answer = self.call(&request, version).await?;
-        if answer.error_code == 0 {
-            return Ok(());
-        }
-        let offered: Vec<&str> = answer.mechanisms.iter().map(StrBytes::as_str).collect();
-        Err(self.denied(format!(
-            "the broker does not offer {mechanism}, only {}",
-            offered.join(", ")
-        )))
-    }
-
-    async fn sasl_step(&mut self, token: Vec<u8>) -> Result<Bytes, ClientError> {
-        let version = self.version::<SaslAuthenticateRequest>()?;
-        let request = SaslAuthenticateRequest::default().with_auth_bytes(token.into());
-        let answer = self.call(&request, version).await?;
-        if answer.error_code == 0 {
-            return Ok(answer.auth_bytes);
-        }
-        let reason = match answer.error_message {
-            Some(message) if !message.is_empty() => message.to_string(),
-            _ => format!("error code {}", answer.error_code),
-        };
-        Err(self.denied(reason))
-    }
-
-    fn denied(&self, reason: String) -> ClientError {
-        ClientError::Authentication {
-            address: self.address.clone(),
-            reason,
-        }
     }
 }
 

@@ -20,6 +20,8 @@ pub enum ClientError {
         api: &'static str,
         after: Duration,
     },
+    #[error("{address}: not asked again in this poll: it has not answered in time")]
+    Silent { address: String },
     #[error("{address}: {api}: connection lost: {source}")]
     Lost {
         address: String,
@@ -67,21 +69,13 @@ impl ClientError {
         match self {
             ClientError::Connect { .. } => "connect",
             ClientError::Tls { .. } => "tls",
-            ClientError::Timeout { .. } => "timeout",
+            ClientError::Timeout { .. } | ClientError::Silent { .. } => "timeout",
             ClientError::Lost { .. } => "connection_lost",
             ClientError::Frame { .. } | ClientError::Malformed { .. } => "malformed",
             ClientError::Version { .. } => "version",
             ClientError::Authentication { .. } => "authentication",
             ClientError::Refused { error, .. } => code_reason(*error),
         }
-    }
-
-    /// Whether the connection is fit for further requests.
-    pub fn leaves_connection_usable(&self) -> bool {
-        matches!(
-            self,
-            ClientError::Refused { .. } | ClientError::Version { .. }
-        )
     }
 }
 
@@ -96,6 +90,7 @@ pub fn code_reason(error: ResponseError) -> &'static str {
         E::CoordinatorNotAvailable | E::NotCoordinator | E::CoordinatorLoadInProgress => {
             "coordinator"
         }
+        E::KafkaStorageError => "storage",
         E::UnknownTopicOrPartition | E::UnknownTopicId => "unknown_topic",
         E::GroupIdNotFound => "unknown_group",
         _ => "broker_error",

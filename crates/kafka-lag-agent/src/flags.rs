@@ -214,4 +214,19 @@ pub const FLAGS: &[Flag] = &[
         "60",
         "Log ends remembered for each partition, from which lag is told in seconds; 0: no such metric.",
     ),
+    Flag::bool(
+        "lag.read-records",
+        true,
+        "Read the first unread record of a partition for its time where the remembered log ends do not reach back to it; needs to be allowed to read the topic.",
+    ),
+    Flag::go_duration(
+        "refresh.details",
+        "5m",
+        "Time between two looks at topic configuration and log sizes; 0: none.",
+    ),
+    Flag::string(
+        "config.file",
+        "",
+        "File with several clusters to watch, instead of the flags about one.",
+    ),
 ];

@@ -4,10 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use kafka_protocol::messages::describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerProtocolAssignment, DescribeGroupsRequest, GroupId,
-    ListGroupsRequest, OffsetFetchRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerProtocolAssignment,
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribeShareGroupOffsetsRequest, GroupId,
+    ListGroupsRequest, OffsetFetchRequest, OffsetFetchResponse, ShareGroupDescribeRequest,
+    ShareGroupDescribeResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, StrBytes};
 use tokio::sync::Semaphore;
@@ -17,7 +23,7 @@ use crate::connection::Call;
 use crate::poll::Problems;
 use crate::settings::Settings;
 use crate::shape;
-use crate::snapshot::{Commit, Group, Partition};
+use crate::snapshot::{Commit, Group, Topics};
 
 /// Groups described in one request.
 const DESCRIBED_A_REQUEST: usize = 200;
@@ -46,7 +52,7 @@ pub struct Coordinator<'a> {
     pub settings: &'a Settings,
     pub permits: &'a Semaphore,
     pub problems: &'a Problems,
-    pub topics: &'a BTreeMap<Arc<str>, Vec<Partition>>,
+    pub topics: &'a Topics,
 }
 
 impl Coordinator<'_> {
@@ -61,7 +67,6 @@ impl Coordinator<'_> {
             .map(|(at, found)| (found.name.clone(), at))
             .collect();
         self.describe(&mut found, &at).await;
-        self.describe_new(&mut found, &at).await;
         self.fetch(&mut found, &at).await;
         found
     }
@@ -106,119 +111,107 @@ impl Coordinator<'_> {
         Some(found.collect())
     }
 
-    /// Members of classic groups.
+    /// Members: each kind of group has a request of its own.
     async fn describe(&self, found: &mut [Found], at: &HashMap<String, usize>) {
-        let names = names(found, |kind| kind == "classic");
+        let classic = |groups| DescribeGroupsRequest::default().with_groups(groups);
+        self.describe_kind("classic", classic, classic_groups, found, at)
+            .await;
+        let new = |groups| ConsumerGroupDescribeRequest::default().with_group_ids(groups);
+        self.describe_kind("consumer", new, new_groups, found, at)
+            .await;
+        let share = |groups| ShareGroupDescribeRequest::default().with_group_ids(groups);
+        self.describe_kind("share", share, share_groups, found, at)
+            .await;
+    }
+
+    async fn describe_kind<R: Call>(
+        &self,
+        kind: &str,
+        request: impl Fn(Vec<GroupId>) -> R,
+        read: impl Fn(R::Response) -> Vec<Described>,
+        found: &mut [Found],
+        at: &HashMap<String, usize>,
+    ) {
+        let names = names(found, |of| of == kind);
         for some in names.chunks(DESCRIBED_A_REQUEST) {
-            let request = |_| DescribeGroupsRequest::default().with_groups(some.to_vec());
-            let Some(answer) = self.call(request).await else {
+            let Some(answer) = self.call(|_| request(some.to_vec())).await else {
                 return;
             };
-            for described in answer.groups {
-                let Some(found) = at
-                    .get(&**described.group_id)
-                    .and_then(|at| found.get_mut(*at))
+            for described in read(answer) {
+                let Some(found) = at.get(&**described.name).and_then(|at| found.get_mut(*at))
                 else {
                     continue;
                 };
-                let code = described.error_code;
-                if self
-                    .problems
-                    .note_code::<DescribeGroupsRequest>(&found.name, code)
-                {
+                if self.problems.note_code::<R>(&found.name, described.code) {
                     continue;
                 }
-                found.group.state = described.group_state.to_string();
+                found.group.state = described.state.to_string();
                 found.group.members = Some(described.members.len());
-                if self.settings.show_all {
-                    continue;
-                }
-                for member in described.members {
-                    merge(&mut found.assigned, assignment(member.member_assignment));
+                // Who reads what matters only where partitions nobody reads are left out.
+                if !self.settings.show_all {
+                    described.members.into_iter().for_each(|member| {
+                        merge(&mut found.assigned, member.assigned());
+                    });
                 }
             }
         }
     }
 
-    /// Members of groups of the new protocol (KIP-848), which DescribeGroups does not know.
-    async fn describe_new(&self, found: &mut [Found], at: &HashMap<String, usize>) {
-        let names = names(found, |kind| kind == "consumer");
-        for some in names.chunks(DESCRIBED_A_REQUEST) {
-            let request = |_| ConsumerGroupDescribeRequest::default().with_group_ids(some.to_vec());
-            let Some(answer) = self.call(request).await else {
-                return;
-            };
-            for described in answer.groups {
-                let Some(found) = at
-                    .get(&**described.group_id)
-                    .and_then(|at| found.get_mut(*at))
-                else {
-                    continue;
-                };
-                let code = described.error_code;
-                if self
-                    .problems
-                    .note_code::<ConsumerGroupDescribeRequest>(&found.name, code)
-                {
-                    continue;
-                }
-                found.group.state = described.group_state.to_string();
-                found.group.members = Some(described.members.len());
-                for topic in described
-                    .members
-                    .iter()
-                    .flat_map(|m| &m.assignment.topic_partitions)
-                {
-                    let partitions = topic.partitions.iter().copied();
-                    let assigned = found.assigned.entry(topic.topic_name.to_string());
-                    assigned.or_default().extend(partitions);
-                }
-            }
-        }
-    }
-
-    /// Commits. Share groups have none: their state is kept elsewhere.
+    /// Commits; where share groups begin to read.
     async fn fetch(&self, found: &mut [Found], at: &HashMap<String, usize>) {
-        let names = names(found, |kind| kind != "share");
-        if names.is_empty() {
-            return;
-        }
+        let committing = names(found, |kind| kind != "share");
         let batch = match self.node.version::<OffsetFetchRequest>().await {
+            _ if committing.is_empty() => 1,
             Ok(Some(version)) if version >= MANY_GROUPS => FETCHED_A_REQUEST,
             Ok(_) => 1,
             Err(error) => {
                 return self.problems.note(OffsetFetchRequest::NAME, "", &error);
             }
         };
-        for some in names.chunks(batch) {
+        for some in committing.chunks(batch) {
             let Some(answer) = self.call(|version| offset_fetch(some, version)).await else {
                 return;
             };
-            let only = some.first().filter(|_| answer.groups.is_empty());
-            if let Some(only) = only {
-                let topics = answer.topics.into_iter().map(|topic| {
-                    let commits = topic
-                        .partitions
-                        .into_iter()
-                        .map(|p| (p.partition_index, p.committed_offset, p.error_code));
-                    (topic.name.0, commits.collect())
+            for group in fetched(answer, some.first()) {
+                let topics = group.topics.into_iter().map(|topic| {
+                    let commits = topic.partitions.into_iter();
+                    let commits = commits
+                        .map(|p| (p.partition_index, p.committed_offset, p.error_code))
+                        .collect();
+                    (topic.name.0, commits)
                 });
-                self.commits(found, at, only, answer.error_code, topics);
+                let code = group.error_code;
+                self.commits::<OffsetFetchRequest>(found, at, &group.group_id, code, topics);
             }
+        }
+        let sharing = names(found, |kind| kind == "share");
+        let version = self
+            .node
+            .version::<DescribeShareGroupOffsetsRequest>()
+            .await;
+        if !matches!(version, Ok(Some(_))) {
+            // Kafka 4.0 lists share groups without telling what they have read.
+            return;
+        }
+        for some in sharing.chunks(FETCHED_A_REQUEST) {
+            let Some(answer) = self.call(|_| share_offsets(some)).await else {
+                return;
+            };
             for group in answer.groups {
                 let topics = group.topics.into_iter().map(|topic| {
-                    let commits = topic
-                        .partitions
-                        .into_iter()
-                        .map(|p| (p.partition_index, p.committed_offset, p.error_code));
-                    (topic.name.0, commits.collect())
+                    let starts = topic.partitions.into_iter();
+                    let starts = starts
+                        .map(|p| (p.partition_index, p.start_offset, p.error_code))
+                        .collect();
+                    (topic.topic_name.0, starts)
                 });
-                self.commits(found, at, &group.group_id, group.error_code, topics);
+                let (name, code) = (&group.group_id, group.error_code);
+                self.commits::<DescribeShareGroupOffsetsRequest>(found, at, name, code, topics);
             }
         }
     }
 
-    fn commits(
+    fn commits<R: Call>(
         &self,
         found: &mut [Found],
         at: &HashMap<String, usize>,
@@ -229,7 +222,7 @@ impl Coordinator<'_> {
         let Some(found) = at.get(name).and_then(|at| found.get_mut(*at)) else {
             return;
         };
-        if self.problems.note_code::<OffsetFetchRequest>(name, code) {
+        if self.problems.note_code::<R>(name, code) {
             return;
         }
         for (topic, answers) in topics {
@@ -239,7 +232,7 @@ impl Coordinator<'_> {
             };
             let mut commits = Vec::with_capacity(answers.len());
             for (partition, offset, code) in answers {
-                if self.problems.note_code::<OffsetFetchRequest>(name, code) {
+                if self.problems.note_code::<R>(name, code) {
                     continue;
                 }
                 commits.push(Commit {
@@ -257,6 +250,103 @@ fn names(found: &[Found], kind: impl Fn(&str) -> bool) -> Vec<GroupId> {
     wanted
         .map(|found| GroupId(StrBytes::from_string(found.name.clone())))
         .collect()
+}
+
+/// A group as the answer to any of the three describing requests has it.
+struct Described {
+    name: GroupId,
+    code: i16,
+    state: StrBytes,
+    members: Vec<Member>,
+}
+
+/// What a member is assigned: in its own bytes, or spelt out.
+enum Member {
+    Classic(Bytes),
+    New(Vec<(TopicName, Vec<i32>)>),
+}
+
+impl Member {
+    fn assigned(self) -> Assigned {
+        match self {
+            Member::Classic(bytes) => assignment(bytes),
+            Member::New(topics) => topics
+                .into_iter()
+                .map(|(topic, partitions)| (topic.to_string(), partitions.into_iter().collect()))
+                .collect(),
+        }
+    }
+}
+
+fn classic_groups(answer: DescribeGroupsResponse) -> Vec<Described> {
+    let groups = answer.groups.into_iter().map(|group| {
+        let members = group.members.into_iter();
+        Described {
+            name: group.group_id,
+            code: group.error_code,
+            state: group.group_state,
+            members: members
+                .map(|member| Member::Classic(member.member_assignment))
+                .collect(),
+        }
+    });
+    groups.collect()
+}
+
+/// The answers about KIP-848 and share groups differ in type only.
+macro_rules! groups_with_assignments {
+    ($name:ident, $answer:ty) => {
+        fn $name(answer: $answer) -> Vec<Described> {
+            let groups = answer.groups.into_iter().map(|group| {
+                let members = group.members.into_iter().map(|member| {
+                    let topics = member.assignment.topic_partitions.into_iter();
+                    Member::New(topics.map(|t| (t.topic_name, t.partitions)).collect())
+                });
+                Described {
+                    name: group.group_id,
+                    code: group.error_code,
+                    state: group.group_state,
+                    members: members.collect(),
+                }
+            });
+            groups.collect()
+        }
+    };
+}
+
+groups_with_assignments!(new_groups, ConsumerGroupDescribeResponse);
+groups_with_assignments!(share_groups, ShareGroupDescribeResponse);
+
+/// The groups of an answer; before version 8 it is about the one group that was asked for.
+fn fetched(answer: OffsetFetchResponse, asked: Option<&GroupId>) -> Vec<OffsetFetchResponseGroup> {
+    let Some(asked) = asked.filter(|_| answer.groups.is_empty()) else {
+        return answer.groups;
+    };
+    let topics = answer.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| {
+            OffsetFetchResponsePartitions::default()
+                .with_partition_index(partition.partition_index)
+                .with_committed_offset(partition.committed_offset)
+                .with_error_code(partition.error_code)
+        });
+        OffsetFetchResponseTopics::default()
+            .with_name(topic.name)
+            .with_partitions(partitions.collect())
+    });
+    let group = OffsetFetchResponseGroup::default()
+        .with_group_id(asked.clone())
+        .with_error_code(answer.error_code)
+        .with_topics(topics.collect());
+    vec![group]
+}
+
+fn share_offsets(groups: &[GroupId]) -> DescribeShareGroupOffsetsRequest {
+    let groups = groups.iter().map(|group| {
+        DescribeShareGroupOffsetsRequestGroup::default()
+            .with_group_id(group.clone())
+            .with_topics(None)
+    });
+    DescribeShareGroupOffsetsRequest::default().with_groups(groups.collect())
 }
 
 fn offset_fetch(groups: &[GroupId], version: i16) -> OffsetFetchRequest {
@@ -312,7 +402,7 @@ fn assignment(mut bytes: Bytes) -> Assigned {
 /// assigned to members where only connected groups are wanted.
 pub fn complete(
     found: impl Iterator<Item = Found>,
-    topics: &BTreeMap<Arc<str>, Vec<Partition>>,
+    topics: &Topics,
     settings: &Settings,
 ) -> BTreeMap<String, Group> {
     let mut groups = BTreeMap::new();

@@ -8,14 +8,20 @@
 //! answer can make that codec reserve memory it does not have).
 
 pub mod agent;
+mod ages;
 mod cluster;
+mod config;
 pub mod connection;
+mod details;
+mod ends;
 pub mod error;
 mod flags;
 mod groups;
 pub mod history;
 mod page;
 mod poll;
+mod records;
+mod sasl;
 mod scram;
 mod settings;
 pub mod shape;
@@ -26,7 +32,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
-use service::{Boot, Error, HttpOptions, Program};
+use service::{Args, Boot, Error, HttpOptions, Program, ServerTls};
 
 use crate::agent::{Agent, Status};
 pub use crate::settings::{NameFilter, Settings};
@@ -47,39 +53,82 @@ pub static PROGRAM: Program = Program {
 /// A flag that is wrong or not supported, an address that is taken. A cluster that does not answer is
 /// no error: the page says so.
 pub async fn run(boot: Boot) -> Result<(), Error> {
-    let settings = Settings::from_args(&boot.args)?;
+    let clusters = Settings::all(&boot.args)?;
     let path = boot.args.str("web.telemetry-path").to_owned();
     if !path.starts_with('/') || path.contains(['{', '}']) || path == "/" {
         return Err(Error::new(format!(
             "--web.telemetry-path: {path:?} is not a path below /"
         )));
     }
-    let agent = Arc::new(Agent::new(settings, &boot.metrics));
-    agent::register(&agent, &boot.metrics);
+    let agents: Vec<Arc<Agent>> = clusters
+        .into_iter()
+        .map(|settings| Arc::new(Agent::new(settings, &boot.metrics)))
+        .collect();
+    for agent in &agents {
+        agent::register(agent, &boot.metrics);
+    }
     let options = HttpOptions {
         metrics_path: Some(path.clone()),
+        tls: server_tls(&boot.args)?,
         ..HttpOptions::default()
     };
-    boot.http_with(router(Arc::clone(&agent), path), options)
-        .await?;
-    loop {
-        let started = tokio::time::Instant::now();
+    let router = router(agents.clone().into(), path);
+    boot.http_with(router, options).await?;
+    let first_polls = agents.iter().map(|agent| async {
         tokio::select! {
-            () = boot.shutdown.requested() => return Ok(()),
+            () = boot.shutdown.requested() => {}
             () = agent.poll() => {}
         }
-        // Whether it succeeded or not: the page now says what there is to say.
-        boot.ready();
-        tokio::select! {
-            () = boot.shutdown.requested() => return Ok(()),
-            () = tokio::time::sleep_until(started + agent.interval()) => {}
+    });
+    let started = tokio::time::Instant::now();
+    futures::future::join_all(first_polls).await;
+    // Whether they succeeded or not: the page now says what there is to say.
+    boot.ready();
+    let polls = agents.iter().map(|agent| async {
+        let mut next = started;
+        loop {
+            // From begin to begin; a poll that took longer is followed by the next at once.
+            next = (next + agent.interval()).max(tokio::time::Instant::now());
+            tokio::select! {
+                () = boot.shutdown.requested() => return,
+                () = tokio::time::sleep_until(next) => {}
+            }
+            tokio::select! {
+                () = boot.shutdown.requested() => return,
+                () = agent.poll() => {}
+            }
         }
-    }
+    });
+    futures::future::join_all(polls).await;
+    Ok(())
 }
 
-fn router(agent: Arc<Agent>, metrics_path: String) -> Router {
+/// `--server.tls.*`; `--web.config.file` can do more and is refused beside them.
+fn server_tls(args: &Args) -> Result<Option<ServerTls>, Error> {
+    if !args.bool("server.tls.enabled") {
+        return Ok(None);
+    }
+    if !args.get("web.config.file").unwrap_or_default().is_empty() {
+        return Err(Error::new(
+            "--server.tls.enabled and --web.config.file: only one can say how the page is served",
+        ));
+    }
+    let mutual = args.bool("server.tls.mutual-auth-enabled");
+    if mutual && args.str("server.tls.ca-file").is_empty() {
+        return Err(Error::new(
+            "--server.tls.mutual-auth-enabled needs --server.tls.ca-file",
+        ));
+    }
+    Ok(Some(ServerTls {
+        cert_file: args.str("server.tls.cert-file").into(),
+        key_file: args.str("server.tls.key-file").into(),
+        client_ca_file: mutual.then(|| args.str("server.tls.ca-file").into()),
+    }))
+}
+
+fn router(agents: Arc<[Arc<Agent>]>, metrics_path: String) -> Router {
     let home = move || {
-        let page = home(&agent.status(), &metrics_path);
+        let page = home(&agents, &metrics_path);
         async move { Html(page) }
     };
     Router::new()
@@ -87,18 +136,25 @@ fn router(agent: Arc<Agent>, metrics_path: String) -> Router {
         .route("/healthz", get(|| async { "ok" }))
 }
 
-fn home(status: &Status, metrics_path: &str) -> String {
-    let status = match status {
-        Status::Starting => "The first poll of the cluster is under way.".to_owned(),
-        Status::Up => "The cluster answers.".to_owned(),
-        Status::Down { error, .. } => {
-            format!("The cluster does not answer: {}", escape(error))
-        }
-    };
+fn home(agents: &[Arc<Agent>], metrics_path: &str) -> String {
+    let mut clusters = String::new();
+    for agent in agents {
+        let status = match agent.status() {
+            Status::Starting => "The first poll of the cluster is under way.".to_owned(),
+            Status::Up => "The cluster answers.".to_owned(),
+            Status::Down { error, .. } => {
+                format!("The cluster does not answer: {}", escape(&error))
+            }
+        };
+        let name = agent
+            .name()
+            .map(|name| format!("<b>{}</b>: ", escape(name)));
+        clusters += &format!("<p>{}{status}</p>", name.unwrap_or_default());
+    }
     let path = escape(metrics_path);
     format!(
         "<html><head><title>Kafka Exporter</title></head><body><h1>Kafka Exporter</h1>\
-         <p><a href='{path}'>Metrics</a></p><p>{status}</p></body></html>\n"
+         <p><a href='{path}'>Metrics</a></p>{clusters}</body></html>\n"
     )
 }
 

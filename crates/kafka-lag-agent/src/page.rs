@@ -17,6 +17,8 @@ pub fn families(
     cluster(&mut page, snapshot);
     topics(&mut page, snapshot);
     groups(&mut page, snapshot, history, now_ms);
+    configs(&mut page, snapshot);
+    log_dirs(&mut page, snapshot);
     page.families.retain(|family| !family.metrics.is_empty());
     page.families
 }
@@ -47,10 +49,35 @@ enum Name {
     GroupMembers,
     GroupLagSeconds,
     GroupInfo,
+    UnderMinInSync,
+    TopicInfo,
+    RetentionSeconds,
+    RetentionBytes,
+    MinInSync,
+    MaxMessageBytes,
+    LogSize,
+    LogDirOffline,
+    LogDirTotal,
+    LogDirUsable,
 }
 
+/// The names of the labels our metrics have themselves.
+pub const LABELS: [&str; 11] = [
+    "id",
+    "address",
+    "topic",
+    "partition",
+    "consumergroup",
+    "state",
+    "type",
+    "cleanup_policy",
+    "broker",
+    "log_dir",
+    "reason",
+];
+
 /// In the order of [`Name`]: name, help.
-const FAMILIES: [(&str, &str); 18] = [
+const FAMILIES: [(&str, &str); 28] = [
     ("kafka_brokers", "Number of Brokers in the Kafka Cluster."),
     ("kafka_broker_info", "Information about the Kafka Broker."),
     (
@@ -117,6 +144,46 @@ const FAMILIES: [(&str, &str); 18] = [
         "kafka_consumergroup_info",
         "State and type of a consumer group, as its coordinator tells them",
     ),
+    (
+        "kafka_topic_partition_under_min_in_sync_replicas",
+        "1 if Topic/Partition has fewer In-Sync Replicas than min.insync.replicas asks for",
+    ),
+    (
+        "kafka_topic_info",
+        "How old records of this Topic are removed",
+    ),
+    (
+        "kafka_topic_retention_seconds",
+        "retention.ms of this Topic; +Inf: records are kept for ever",
+    ),
+    (
+        "kafka_topic_retention_bytes",
+        "retention.bytes of this Topic, for each Partition; +Inf: no limit",
+    ),
+    (
+        "kafka_topic_min_in_sync_replicas",
+        "min.insync.replicas of this Topic",
+    ),
+    (
+        "kafka_topic_max_message_bytes",
+        "max.message.bytes of this Topic",
+    ),
+    (
+        "kafka_topic_partition_log_size_bytes",
+        "Size of the log of a Topic/Partition at a Broker",
+    ),
+    (
+        "kafka_broker_log_dir_offline",
+        "1 if a Broker cannot use this folder any more",
+    ),
+    (
+        "kafka_broker_log_dir_total_bytes",
+        "Size of the volume a folder of a Broker is on",
+    ),
+    (
+        "kafka_broker_log_dir_usable_bytes",
+        "Space left on the volume a folder of a Broker is on",
+    ),
 ];
 
 impl Page<'_> {
@@ -170,11 +237,15 @@ fn topics(page: &mut Page<'_>, snapshot: &Snapshot) {
             }
             add(Name::Replicas, partition.replicas as f64);
             add(Name::InSync, partition.in_sync as f64);
-            let flag = |on: bool| f64::from(u8::from(on));
-            add(Name::Preferred, flag(partition.leader_is_preferred));
+            add(Name::Preferred, flag(partition.leader_is_preferred()));
             let missing = partition.in_sync < partition.replicas;
             add(Name::UnderReplicated, flag(missing));
             add(Name::Offline, flag(partition.leader.is_none()));
+            let config = snapshot.details.configs.get(topic);
+            if let Some(wanted) = config.and_then(|config| config.min_in_sync) {
+                let in_sync = i64::try_from(partition.in_sync).unwrap_or(i64::MAX);
+                add(Name::UnderMinInSync, flag(in_sync < wanted));
+            }
         }
     }
 }
@@ -204,7 +275,7 @@ fn groups(page: &mut Page<'_>, snapshot: &Snapshot, history: &History, now_ms: i
                 offset_sum = offset_sum.saturating_add(commit.offset);
                 page.add(Name::GroupOffset, &labels, commit.offset as f64);
                 let partition = snapshot.partition(topic, commit.partition);
-                let Some(end) = partition.and_then(|partition| partition.end) else {
+                let Some((partition, end)) = partition.and_then(|p| Some((p, p.end?))) else {
                     continue;
                 };
                 let lag = match commit.offset {
@@ -214,7 +285,13 @@ fn groups(page: &mut Page<'_>, snapshot: &Snapshot, history: &History, now_ms: i
                 };
                 lag_sum = lag_sum.saturating_add(lag.max(0));
                 page.add(Name::GroupLag, &labels, lag as f64);
-                let seconds = history.lag_seconds(topic, commit.partition, commit.offset, now_ms);
+                let seconds = history.lag_seconds(
+                    topic,
+                    commit.partition,
+                    commit.offset,
+                    partition.start,
+                    now_ms,
+                );
                 if let Some(seconds) = seconds {
                     page.add(Name::GroupLagSeconds, &labels, seconds);
                 }
@@ -224,4 +301,66 @@ fn groups(page: &mut Page<'_>, snapshot: &Snapshot, history: &History, now_ms: i
             page.add(Name::GroupLagSum, &labels, lag_sum as f64);
         }
     }
+}
+
+fn configs(page: &mut Page<'_>, snapshot: &Snapshot) {
+    for (topic, config) in &snapshot.details.configs {
+        // Between two looks at the configuration a topic may go.
+        if !snapshot.topics.contains_key(topic) {
+            continue;
+        }
+        let labels = [("topic", &**topic)];
+        let limit = |value: i64| match value {
+            ..0 => f64::INFINITY,
+            value => value as f64,
+        };
+        let retention = config.retention_ms.map(|ms| limit(ms) / 1000.0);
+        for (name, value) in [
+            (Name::RetentionSeconds, retention),
+            (Name::RetentionBytes, config.retention_bytes.map(limit)),
+            (Name::MinInSync, config.min_in_sync.map(|n| n as f64)),
+            (
+                Name::MaxMessageBytes,
+                config.max_message_bytes.map(|n| n as f64),
+            ),
+        ] {
+            if let Some(value) = value {
+                page.add(name, &labels, value);
+            }
+        }
+        if let Some(policy) = &config.cleanup_policy {
+            let labels = [labels[0], ("cleanup_policy", policy)];
+            page.add(Name::TopicInfo, &labels, 1.0);
+        }
+    }
+}
+
+fn log_dirs(page: &mut Page<'_>, snapshot: &Snapshot) {
+    for dir in &snapshot.details.log_dirs {
+        let broker = dir.broker.to_string();
+        let labels = [("broker", broker.as_str()), ("log_dir", &dir.path)];
+        page.add(Name::LogDirOffline, &labels, flag(dir.is_offline));
+        if let Some(total) = dir.total_bytes {
+            page.add(Name::LogDirTotal, &labels, total as f64);
+        }
+        if let Some(usable) = dir.usable_bytes {
+            page.add(Name::LogDirUsable, &labels, usable as f64);
+        }
+        for (topic, index, bytes) in &dir.logs {
+            if snapshot.partition(topic, *index).is_none() {
+                continue;
+            }
+            let index = index.to_string();
+            let labels = [
+                ("broker", broker.as_str()),
+                ("topic", topic),
+                ("partition", &index),
+            ];
+            page.add(Name::LogSize, &labels, *bytes as f64);
+        }
+    }
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use golang::regexp::Regexp;
-use http_client::TlsConfig;
+use http_client::{OAuth2, TlsConfig, Tokens};
 use service::{Args, Error};
+use yaml_config::Secret;
 
+use crate::config;
 use crate::scram::Mechanism;
 
 /// Which names are wanted: matched by `filter` anywhere, and not by `exclude`.
@@ -45,6 +47,44 @@ pub enum Sasl {
         username: String,
         password: String,
     },
+    /// OAUTHBEARER, with tokens from a server.
+    OAuthBearer(Arc<Tokens>),
+}
+
+impl Sasl {
+    /// The mechanism a user named; `oauth2` is where tokens come from. Empty is `plain`.
+    ///
+    /// # Errors
+    /// It is unknown or not supported, or there is nowhere to get tokens from.
+    pub fn new(
+        mechanism: &str,
+        username: String,
+        password: String,
+        oauth2: &OAuth2,
+    ) -> Result<Sasl, String> {
+        let scram = |mechanism| Sasl::Scram {
+            mechanism,
+            username: username.clone(),
+            password: password.clone(),
+        };
+        match mechanism.to_lowercase().as_str() {
+            "" | "plain" => Ok(Sasl::Plain { username, password }),
+            "scram-sha256" => Ok(scram(Mechanism::Sha256)),
+            "scram-sha512" => Ok(scram(Mechanism::Sha512)),
+            "oauthbearer" if oauth2.token_url.is_empty() => {
+                Err("oauthbearer needs the URL tokens come from".to_owned())
+            }
+            "oauthbearer" => Tokens::new(oauth2)
+                .map(|tokens| Sasl::OAuthBearer(Arc::new(tokens)))
+                .map_err(|error| error.to_string()),
+            "gssapi" | "awsiam" => Err(format!(
+                "sasl mechanism {mechanism:?} is not supported: only plain, scram-sha256, scram-sha512 and oauthbearer are"
+            )),
+            _ => Err(format!(
+                "invalid sasl mechanism \"{mechanism}\": can only be \"scram-sha256\", \"scram-sha512\", \"gssapi\", \"awsiam\", \"oauthbearer\" or \"plain\""
+            )),
+        }
+    }
 }
 
 /// How brokers are reached.
@@ -62,8 +102,10 @@ pub struct Access {
     pub max_frame_bytes: usize,
 }
 
-/// What the agent runs with.
+/// What the agent runs with for one cluster.
 pub struct Settings {
+    /// The cluster's name in the configuration file; `None`: the one of the command line.
+    pub name: Option<String>,
     /// `host:port` of the brokers that are asked first.
     pub servers: Vec<String>,
     pub access: Access,
@@ -80,33 +122,89 @@ pub struct Settings {
     pub poll_timeout: Duration,
     pub stale_after: Duration,
     pub history_points: usize,
+    /// Whether records are read for their times where the history does not reach.
+    pub read_records: bool,
+    /// How often configuration and log sizes are read; zero: never.
+    pub details_interval: Duration,
+}
+
+/// What differs between clusters.
+pub struct Place {
+    pub name: Option<String>,
+    pub servers: Vec<String>,
+    pub tls: TlsConfig,
+    pub tls_enabled: bool,
+    pub sasl: Option<Sasl>,
+    pub topics: NameFilter,
+    pub groups: NameFilter,
+    pub labels: Vec<(String, String)>,
 }
 
 impl Settings {
+    /// The settings of each cluster: those of `--config.file`, or the one of the command line.
+    ///
+    /// # Errors
+    /// What is wrong or not supported, with the flag's name or the place in the file.
+    pub fn all(args: &Args) -> Result<Vec<Settings>, Error> {
+        match args.get("config.file").unwrap_or_default() {
+            "" => Ok(vec![Settings::from_args(args)?]),
+            path => config::load(args, path.as_ref()),
+        }
+    }
+
     /// The settings of a command line.
     ///
     /// # Errors
     /// What is wrong or not supported, with the flag's name.
     pub fn from_args(args: &Args) -> Result<Settings, Error> {
-        refuse_unsupported(args)?;
         let filter = |what: &str| {
             let (filter, exclude) = (format!("{what}.filter"), format!("{what}.exclude"));
             NameFilter::new(args.str(&filter), args.str(&exclude))
                 .map_err(|error| Error::new(format!("--{filter}, --{exclude}: {}", error.0)))
         };
-        let servers = servers(args.list("kafka.server"))?;
+        let listed = args.list("kafka.server").iter();
+        let listed: Vec<&str> = listed.flat_map(|value| value.split(',')).collect();
+        let servers =
+            servers(&listed).map_err(|reason| Error::new(format!("--kafka.server: {reason}")))?;
+        let place = Place {
+            name: None,
+            servers,
+            tls: tls(args)?,
+            tls_enabled: args.bool("tls.enabled"),
+            sasl: sasl(args)?,
+            topics: filter("topic")?,
+            groups: filter("group")?,
+            labels: labels_of(args)?,
+        };
+        Settings::of(place, args)
+    }
+
+    /// The settings of one cluster; what is the same for all is on the command line.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used; a flag that is not supported.
+    pub fn of(place: Place, args: &Args) -> Result<Settings, Error> {
+        refuse_unsupported(args)?;
         // Upstream refreshes metadata on its own interval; here one poll reads everything, so the
         // shorter of the two wishes holds where the metadata interval was given.
         let mut poll_interval = args.duration("poll.interval");
         if args.is_set("refresh.metadata") {
             poll_interval = poll_interval.min(args.duration("refresh.metadata"));
         }
+        let tls = match place.tls_enabled {
+            false => None,
+            true => Some(Arc::new(
+                http_client::client_config(&place.tls)
+                    .map_err(|error| Error::new(format!("TLS to brokers: {error}")))?,
+            )),
+        };
         Ok(Settings {
-            servers,
+            name: place.name,
+            servers: place.servers,
             access: Access {
-                tls: tls(args)?,
-                tls_server_name: args.str("tls.server-name").to_owned(),
-                sasl: sasl(args)?,
+                tls,
+                tls_server_name: place.tls.server_name,
+                sasl: place.sasl,
                 timeout: args
                     .duration("kafka.request-timeout")
                     .max(Duration::from_millis(1)),
@@ -114,9 +212,9 @@ impl Settings {
                     .unwrap_or(usize::MAX)
                     .clamp(1024, i32::MAX as usize),
             },
-            topics: filter("topic")?,
-            groups: filter("group")?,
-            labels: labels(args.str("kafka.labels"))?,
+            topics: place.topics,
+            groups: place.groups,
+            labels: place.labels,
             show_all: args.bool("offset.show-all"),
             allow_auto_topic_creation: args.bool("kafka.allow-auto-topic-creation"),
             topic_workers: args.count("topic.workers").max(1),
@@ -125,28 +223,17 @@ impl Settings {
             poll_timeout: args.duration("group.metrics.timeout"),
             stale_after: args.duration("poll.stale-after"),
             history_points: args.count("lag.history-points").min(10_000),
+            read_records: args.bool("lag.read-records"),
+            details_interval: args.duration("refresh.details"),
         })
     }
 }
 
 fn refuse_unsupported(args: &Args) -> Result<(), Error> {
-    for (flag, instead) in [
-        (
-            "use.consumelag.zookeeper",
-            "groups that keep their offsets in ZooKeeper ended with Kafka 2",
-        ),
-        (
-            "server.tls.enabled",
-            "put the certificates into --web.config.file",
-        ),
-        (
-            "server.tls.mutual-auth-enabled",
-            "put client_auth_type into --web.config.file",
-        ),
-    ] {
-        if args.bool(flag) {
-            return Err(Error::new(format!("--{flag} is not supported: {instead}")));
-        }
+    if args.bool("use.consumelag.zookeeper") {
+        return Err(Error::new(
+            "--use.consumelag.zookeeper is not supported: groups that keep their offsets in ZooKeeper ended with Kafka 2",
+        ));
     }
     if !args.bool("sasl.handshake") {
         return Err(Error::new(
@@ -162,10 +249,13 @@ fn refuse_unsupported(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-/// Each value may list several, separated by commas, as KAFKA_BROKERS does.
-fn servers(values: &[String]) -> Result<Vec<String>, Error> {
+/// Addresses, `host:port` each.
+///
+/// # Errors
+/// The one that is none.
+pub fn servers(listed: &[&str]) -> Result<Vec<String>, String> {
     let mut servers = Vec::new();
-    for server in values.iter().flat_map(|value| value.split(',')) {
+    for server in listed {
         let server = server.trim();
         if server.is_empty() {
             continue;
@@ -175,51 +265,53 @@ fn servers(values: &[String]) -> Result<Vec<String>, Error> {
         let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         match port {
             Some(Ok(_)) => servers.push(server.to_owned()),
-            _ => {
-                return Err(Error::new(format!(
-                    "--kafka.server: {server:?} is not of the form host:port"
-                )));
-            }
+            _ => return Err(format!("{server:?} is not of the form host:port")),
         }
     }
-    if servers.is_empty() {
-        return Err(Error::new("--kafka.server: no address given"));
+    match servers.is_empty() {
+        true => Err("no address given".to_owned()),
+        false => Ok(servers),
     }
-    Ok(servers)
 }
 
-/// `a=b,c=d`; parts without `=` are passed over, as upstream.
-fn labels(text: &str) -> Result<Vec<(String, String)>, Error> {
+/// `--kafka.labels`: `a=b,c=d`; parts without `=` are passed over, as upstream.
+///
+/// # Errors
+/// A name that cannot be had.
+pub fn labels_of(args: &Args) -> Result<Vec<(String, String)>, Error> {
     let mut labels: Vec<(String, String)> = Vec::new();
-    for part in text.split(',') {
+    for part in args.str("kafka.labels").split(',') {
         let mut pieces = part.split('=');
         let (Some(name), Some(value)) = (pieces.next(), pieces.next()) else {
             continue;
         };
-        if !model::names::is_legacy_label_name(name) {
-            return Err(Error::new(format!(
-                "--kafka.labels: {name:?} is not a valid label name"
-            )));
-        }
-        if ["id", "address", "topic", "partition", "consumergroup"].contains(&name) {
-            return Err(Error::new(format!(
-                "--kafka.labels: {name:?} is a label of the metrics themselves"
-            )));
-        }
+        label_name(name).map_err(|reason| Error::new(format!("--kafka.labels: {reason}")))?;
         labels.retain(|(known, _)| known != name);
         labels.push((name.to_owned(), value.to_owned()));
     }
     Ok(labels)
 }
 
-fn tls(args: &Args) -> Result<Option<Arc<rustls::ClientConfig>>, Error> {
-    if !args.bool("tls.enabled") {
-        return Ok(None);
+/// Checks the name of a constant label.
+///
+/// # Errors
+/// It is no name, or the metrics have such a label themselves.
+pub fn label_name(name: &str) -> Result<(), String> {
+    if !model::names::is_legacy_label_name(name) {
+        return Err(format!("{name:?} is not a valid label name"));
     }
+    match crate::page::LABELS.contains(&name) {
+        true => Err(format!("{name:?} is a label of the metrics themselves")),
+        false => Ok(()),
+    }
+}
+
+fn tls(args: &Args) -> Result<TlsConfig, Error> {
     let config = TlsConfig {
         ca_file: args.str("tls.ca-file").into(),
         cert_file: args.str("tls.cert-file").into(),
         key_file: args.str("tls.key-file").into(),
+        server_name: args.str("tls.server-name").to_owned(),
         insecure_skip_verify: args.bool("tls.insecure-skip-tls-verify"),
         ..TlsConfig::default()
     };
@@ -228,35 +320,25 @@ fn tls(args: &Args) -> Result<Option<Arc<rustls::ClientConfig>>, Error> {
             "--tls.cert-file and --tls.key-file: certificate and key must be supplied as a pair",
         ));
     }
-    let config = http_client::client_config(&config)
-        .map_err(|error| Error::new(format!("--tls.*: {error}")))?;
-    Ok(Some(Arc::new(config)))
+    Ok(config)
 }
 
+/// The client credentials of OAUTHBEARER are user name and password, as upstream.
 fn sasl(args: &Args) -> Result<Option<Sasl>, Error> {
     if !args.bool("sasl.enabled") {
         return Ok(None);
     }
-    let mechanism = args.str("sasl.mechanism").to_lowercase();
     let username = args.str("sasl.username").to_owned();
     let password = args.str("sasl.password").to_owned();
-    match mechanism.as_str() {
-        "" | "plain" => Ok(Some(Sasl::Plain { username, password })),
-        "scram-sha256" | "scram-sha512" => Ok(Some(Sasl::Scram {
-            mechanism: match mechanism.as_str() {
-                "scram-sha256" => Mechanism::Sha256,
-                _ => Mechanism::Sha512,
-            },
-            username,
-            password,
-        })),
-        "gssapi" | "awsiam" | "oauthbearer" => Err(Error::new(format!(
-            "--sasl.mechanism={mechanism} is not supported: only plain, scram-sha256 and scram-sha512 are"
-        ))),
-        _ => Err(Error::new(format!(
-            "invalid sasl mechanism \"{mechanism}\": can only be \"scram-sha256\", \"scram-sha512\", \"gssapi\", \"awsiam\", \"oauthbearer\" or \"plain\""
-        ))),
-    }
+    let oauth2 = OAuth2 {
+        client_id: username.clone(),
+        client_secret: Secret::new(password.clone()),
+        token_url: args.str("sasl.oauthbearer-token-url").to_owned(),
+        ..OAuth2::default()
+    };
+    Sasl::new(args.str("sasl.mechanism"), username, password, &oauth2)
+        .map(Some)
+        .map_err(|reason| Error::new(format!("--sasl.mechanism: {reason}")))
 }
 
 #[cfg(test)]
@@ -286,8 +368,6 @@ mod tests {
     fn refusals_name_the_flag() {
         for (flag, word) in [
             ("--use.consumelag.zookeeper", "--use.consumelag.zookeeper"),
-            ("--server.tls.enabled", "--web.config.file"),
-            ("--server.tls.mutual-auth-enabled", "--web.config.file"),
             ("--no-sasl.handshake", "sasl.handshake"),
             ("--kafka.server=nohost", "host:port"),
             ("--topic.filter=(", "--topic.filter"),
@@ -305,6 +385,8 @@ mod tests {
                 .unwrap_or_default()
         };
         assert!(sasl("gssapi").contains("not supported"));
+        assert!(sasl("awsiam").contains("not supported"));
+        assert!(sasl("oauthbearer").contains("URL"));
         assert!(sasl("x").contains("invalid sasl mechanism \"x\""));
         for known in ["", "PLAIN", "scram-sha256", "SCRAM-SHA512"] {
             assert_eq!(sasl(known), "");

@@ -264,6 +264,126 @@ pub const LIST_OFFSETS: Answer = Answer {
     ],
 };
 
+/// ShareGroupDescribeResponse (KIP-932).
+pub const SHARE_GROUP_DESCRIBE: Answer = Answer {
+    flexible_since: 0,
+    fields: &[
+        always(Fixed(4)),
+        always(List(&[
+            always(Fixed(2)),
+            always(Text),
+            always(Text),
+            always(Text),
+            always(Fixed(4)),
+            always(Fixed(4)),
+            always(Text),
+            always(List(&[
+                always(Text),
+                always(Text),
+                always(Fixed(4)),
+                always(Text),
+                always(Text),
+                always(Texts),
+                always(ASSIGNED),
+            ])),
+            always(Fixed(4)),
+        ])),
+    ],
+};
+
+/// DescribeShareGroupOffsetsResponse (KIP-932), version 0.
+pub const DESCRIBE_SHARE_GROUP_OFFSETS: Answer = Answer {
+    flexible_since: 0,
+    fields: &[
+        always(Fixed(4)),
+        always(List(&[
+            always(Text),
+            always(List(&[
+                always(Text),
+                always(Fixed(16)),
+                always(List(&[
+                    always(Fixed(4)),
+                    always(Fixed(8)),
+                    always(Fixed(4)),
+                    always(Fixed(2)),
+                    always(Text),
+                ])),
+            ])),
+            always(Fixed(2)),
+            always(Text),
+        ])),
+    ],
+};
+
+/// FetchResponse, versions 4 to 11.
+pub const FETCH: Answer = Answer {
+    flexible_since: 12,
+    fields: &[
+        always(Fixed(4)),
+        since(7, Fixed(2)),
+        since(7, Fixed(4)),
+        always(List(&[
+            always(Text),
+            always(List(&[
+                always(Fixed(4)),
+                always(Fixed(2)),
+                always(Fixed(8)),
+                always(Fixed(8)),
+                since(5, Fixed(8)),
+                always(Values(16)),
+                since(11, Fixed(4)),
+                always(Blob),
+            ])),
+        ])),
+    ],
+};
+
+/// DescribeConfigsResponse.
+pub const DESCRIBE_CONFIGS: Answer = Answer {
+    flexible_since: 4,
+    fields: &[
+        always(Fixed(4)),
+        always(List(&[
+            always(Fixed(2)),
+            always(Text),
+            always(Fixed(1)),
+            always(Text),
+            always(List(&[
+                always(Text),
+                always(Text),
+                always(Fixed(3)),
+                always(List(&[always(Text), always(Text), always(Fixed(1))])),
+                since(3, Fixed(1)),
+                since(3, Text),
+            ])),
+        ])),
+    ],
+};
+
+/// DescribeLogDirsResponse.
+pub const DESCRIBE_LOG_DIRS: Answer = Answer {
+    flexible_since: 2,
+    fields: &[
+        always(Fixed(4)),
+        since(3, Fixed(2)),
+        always(List(&[
+            always(Fixed(2)),
+            always(Text),
+            always(List(&[
+                always(Text),
+                always(List(&[
+                    always(Fixed(4)),
+                    always(Fixed(8)),
+                    always(Fixed(8)),
+                    always(Fixed(1)),
+                ])),
+            ])),
+            since(4, Fixed(8)),
+            since(4, Fixed(8)),
+        ])),
+    ],
+};
+
 impl Answer {
     /// Checks that `body` is exactly one answer of `version`.
     ///

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Partitions by topic.
+pub type Topics = BTreeMap<Arc<str>, Vec<Partition>>;
+
 /// The cluster at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
@@ -10,9 +13,44 @@ pub struct Snapshot {
     pub at_ms: i64,
     pub brokers: Vec<Broker>,
     /// By name, those the filter lets through.
-    pub topics: BTreeMap<Arc<str>, Vec<Partition>>,
+    pub topics: Topics,
     /// By name, those the filter lets through.
     pub groups: BTreeMap<String, Group>,
+    /// What is read less often than at each poll.
+    pub details: Arc<Details>,
+}
+
+/// How topics are configured and how large logs are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details {
+    pub configs: BTreeMap<Arc<str>, TopicConfig>,
+    pub log_dirs: Vec<LogDir>,
+}
+
+/// What of a topic's configuration a lag is judged by; `None`: the broker did not tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicConfig {
+    pub cleanup_policy: Option<String>,
+    /// Milliseconds; `-1`: for ever.
+    pub retention_ms: Option<i64>,
+    /// Bytes a partition; `-1`: no limit.
+    pub retention_bytes: Option<i64>,
+    pub min_in_sync: Option<i64>,
+    pub max_message_bytes: Option<i64>,
+}
+
+/// A folder of a broker in which logs lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDir {
+    pub broker: i32,
+    pub path: String,
+    /// The broker cannot use it any more.
+    pub is_offline: bool,
+    /// Of the volume it is on, from Kafka 3.3 on.
+    pub total_bytes: Option<i64>,
+    pub usable_bytes: Option<i64>,
+    /// Bytes of each replica's log in it, those the filter lets through.
+    pub logs: Vec<(Arc<str>, i32, i64)>,
 }
 
 /// A broker as the cluster advertises it.
@@ -29,8 +67,8 @@ pub struct Partition {
     pub index: i32,
     /// The leader's id; `None`: the partition is offline.
     pub leader: Option<i32>,
-    /// Whether the leader is the first of the replicas.
-    pub leader_is_preferred: bool,
+    /// The first of the replicas, which should lead.
+    pub preferred_leader: Option<i32>,
     pub replicas: usize,
     pub in_sync: usize,
     /// The offset after the last record; `None` if the leader did not tell.
@@ -65,6 +103,13 @@ impl Snapshot {
         let partitions = self.topics.get(topic)?;
         let at = partitions.binary_search_by_key(&index, |partition| partition.index);
         at.ok().map(|at| &partitions[at])
+    }
+}
+
+impl Partition {
+    /// Whether the leader is the one that should be.
+    pub fn leader_is_preferred(&self) -> bool {
+        self.leader.is_some() && self.leader == self.preferred_leader
     }
 }
 

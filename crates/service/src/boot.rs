@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +57,17 @@ pub struct HttpOptions {
     pub max_connections: Option<usize>,
     /// How long a client may take for a request's head and between requests (`--web.read-timeout`).
     pub read_timeout: Option<Duration>,
+    /// TLS from a service's own flags, instead of `--web.config.file`.
+    pub tls: Option<ServerTls>,
+}
+
+/// Certificates of a listener, where flags name them. Read at the start only.
+#[derive(Debug, Clone, Default)]
+pub struct ServerTls {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    /// Who signs the certificates that clients must have; `None`: they need none.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 impl Default for HttpOptions {
@@ -65,6 +77,7 @@ impl Default for HttpOptions {
             metrics_path: Some("/metrics".to_owned()),
             max_connections: None,
             read_timeout: None,
+            tls: None,
         }
     }
 }
@@ -170,7 +183,10 @@ impl Boot {
         router: Router,
         options: HttpOptions,
     ) -> Result<Vec<SocketAddr>, Error> {
-        let config = self.web_config(self.args.get("web.config.file").unwrap_or_default())?;
+        let config = match &options.tls {
+            Some(tls) => Arc::new(WebConfigFile::from_files(tls)?),
+            None => self.web_config(self.args.get("web.config.file").unwrap_or_default())?,
+        };
         let router = crate::routes::assemble(self, router, &options);
         let mut listeners = Vec::new();
         for address in self.program.addresses(&self.args) {

@@ -54,7 +54,7 @@ mod signals;
 pub mod version;
 mod web_config;
 
-pub use boot::{Boot, HttpOptions};
+pub use boot::{Boot, HttpOptions, ServerTls};
 pub use error::Error;
 pub use flags::{Args, Flag, Kind};
 #[cfg(feature = "grpc")]

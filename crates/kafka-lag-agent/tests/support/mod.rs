@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::consumer_group_describe_response as new_group;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -59,6 +59,16 @@ pub struct State {
     pub leaders: BTreeMap<i32, i32>,
     /// Bytes sent instead of every answer but ApiVersions.
     pub garbage: Option<Vec<u8>>,
+    /// When all records were written; `None`: Fetch answers nothing.
+    pub record_ms: Option<i64>,
+    /// Error code of requests answered with nothing else.
+    pub denied: BTreeMap<i16, i16>,
+    /// Requests that are never answered.
+    pub hangs: Vec<i16>,
+    /// `NotLeaderOrFollower` for so many requests for log ends.
+    pub moves: usize,
+    /// How long a session is good after the login.
+    pub session_lifetime_ms: i64,
 }
 
 /// A running fake.
@@ -194,10 +204,28 @@ async fn serve(
         let api = ApiKey::try_from(header.request_api_key).expect("a known request");
         let version = header.request_api_version;
         requests.lock().push((api, version));
-        let current = state.lock().clone();
-        let reply = match &current.garbage {
-            Some(garbage) if api != ApiKey::ApiVersions => garbage.clone(),
-            _ => {
+        if state.lock().hangs.contains(&(api as i16)) {
+            std::future::pending::<()>().await;
+        }
+        let reply = {
+            let mut current = state.lock();
+            if api == ApiKey::ListOffsets && current.moves > 0 {
+                current.moves -= 1;
+                // Another broker leads now, as the metadata tells from here on.
+                if let Some((other, _)) = current.others.first().copied() {
+                    current.leaders = (0..9).map(|index| (index, other)).collect();
+                }
+                current.denied.insert(api as i16, 6);
+            } else if api == ApiKey::ListOffsets && current.denied.get(&2) == Some(&6) {
+                current.denied.remove(&2);
+            }
+            if let Some(garbage) = current
+                .garbage
+                .as_ref()
+                .filter(|_| api != ApiKey::ApiVersions)
+            {
+                garbage.clone()
+            } else {
                 let mut out = BytesMut::zeroed(4);
                 ResponseHeader::default()
                     .with_correlation_id(header.correlation_id)
@@ -244,6 +272,18 @@ fn answer(
         ApiKey::SaslAuthenticate => {
             let request = SaslAuthenticateRequest::decode(request, version).expect("a request");
             let (user, password) = state.login.expect("a login");
+            if state.mechanism == "OAUTHBEARER" {
+                // RFC 7628: a refusal is a challenge, not an error.
+                let good = request.auth_bytes == format!("n,,\x01auth=Bearer {password}\x01\x01");
+                let refusal = if good {
+                    ""
+                } else {
+                    r#"{"status":"invalid_token"}"#
+                };
+                let answer = SaslAuthenticateResponse::default()
+                    .with_auth_bytes(Bytes::from_static(refusal.as_bytes()));
+                return put(answer, version, out);
+            }
             if !state.mechanism.is_empty() {
                 let answer = scram(&request.auth_bytes, user, password);
                 return put(answer, version, out);
@@ -252,6 +292,10 @@ fn answer(
             let answer = SaslAuthenticateResponse::default()
                 .with_error_code(if good { 0 } else { 58 })
                 .with_error_message((!good).then(|| text("invalid credentials")));
+            let answer = match version {
+                0 => answer,
+                _ => answer.with_session_lifetime_ms(state.session_lifetime_ms),
+            };
             put(answer, version, out);
         }
         ApiKey::Metadata => put(metadata(state, address, version), version, out),
@@ -295,6 +339,33 @@ fn answer(
             let request = ListOffsetsRequest::decode(request, version).expect("a request");
             put(list_offsets(state, &request), version, out);
         }
+        ApiKey::ShareGroupDescribe => {
+            let request = ShareGroupDescribeRequest::decode(request, version).expect("a request");
+            let groups = request.group_ids.iter().map(|name| {
+                let new = describe_new(state, name);
+                let members = new.members.iter().map(|_| Default::default());
+                share_group_describe_response::DescribedGroup::default()
+                    .with_group_id(name.clone())
+                    .with_group_state(new.group_state)
+                    .with_members(members.collect())
+            });
+            let answer = ShareGroupDescribeResponse::default().with_groups(groups.collect());
+            put(answer, version, out);
+        }
+        ApiKey::DescribeShareGroupOffsets => {
+            let request =
+                DescribeShareGroupOffsetsRequest::decode(request, version).expect("a request");
+            put(share_offsets(state, &request), version, out);
+        }
+        ApiKey::Fetch => {
+            let request = FetchRequest::decode(request, version).expect("a request");
+            put(fetch(state, &request), version, out);
+        }
+        ApiKey::DescribeConfigs => {
+            let request = DescribeConfigsRequest::decode(request, version).expect("a request");
+            put(configs(state, &request), version, out);
+        }
+        ApiKey::DescribeLogDirs => put(log_dirs(state, version), version, out),
         other => panic!("the agent sends {other:?}"),
     }
 }
@@ -433,6 +504,9 @@ fn list_offsets(state: &State, request: &ListOffsetsRequest) -> ListOffsetsRespo
         let partitions = topic.partitions.iter().map(|wanted| {
             let answer = ListOffsetsPartitionResponse::default()
                 .with_partition_index(wanted.partition_index);
+            if let Some(code) = state.denied.get(&(ApiKey::ListOffsets as i16)) {
+                return answer.with_error_code(*code).with_offset(-1);
+            }
             match (known.get(wanted.partition_index as usize), wanted.timestamp) {
                 (Some((_, end)), -1) => answer.with_offset(*end),
                 (Some((start, _)), -2) => answer.with_offset(*start),
@@ -444,4 +518,116 @@ fn list_offsets(state: &State, request: &ListOffsetsRequest) -> ListOffsetsRespo
             .with_partitions(partitions.collect())
     });
     ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn share_offsets(
+    state: &State,
+    request: &DescribeShareGroupOffsetsRequest,
+) -> DescribeShareGroupOffsetsResponse {
+    use describe_share_group_offsets_response as share;
+    let groups = request.groups.iter().map(|group| {
+        assert!(group.topics.is_none(), "all topics");
+        let known = state.groups.get(&**group.group_id).cloned();
+        let topics = known.unwrap_or_default().commits;
+        let topics = topics.into_iter().map(|(topic, starts)| {
+            let partitions = starts.iter().map(|(index, offset)| {
+                share::DescribeShareGroupOffsetsResponsePartition::default()
+                    .with_partition_index(*index)
+                    .with_start_offset(*offset)
+            });
+            share::DescribeShareGroupOffsetsResponseTopic::default()
+                .with_topic_name(text(topic).into())
+                .with_partitions(partitions.collect())
+        });
+        share::DescribeShareGroupOffsetsResponseGroup::default()
+            .with_group_id(group.group_id.clone())
+            .with_topics(topics.collect())
+    });
+    DescribeShareGroupOffsetsResponse::default().with_groups(groups.collect())
+}
+
+/// A batch of one record at the offset that is asked for.
+fn fetch(state: &State, request: &FetchRequest) -> FetchResponse {
+    use fetch_response as records;
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|wanted| {
+            let answer = records::PartitionData::default().with_partition_index(wanted.partition);
+            if let Some(code) = state.denied.get(&(ApiKey::Fetch as i16)) {
+                return answer.with_error_code(*code);
+            }
+            let batch = state.record_ms.map(|ms| {
+                let mut batch = BytesMut::new();
+                batch.put_i64(wanted.fetch_offset);
+                batch.put_i32(49);
+                batch.put_i32(0);
+                batch.put_u8(2);
+                batch.put_bytes(0, 10);
+                batch.put_i64(ms);
+                batch.put_i64(ms);
+                batch.put_bytes(0, 18);
+                batch.freeze()
+            });
+            answer.with_records(batch)
+        });
+        records::FetchableTopicResponse::default()
+            .with_topic(topic.topic.clone())
+            .with_partitions(partitions.collect())
+    });
+    FetchResponse::default().with_responses(topics.collect())
+}
+
+/// Kept for an hour, at most a million bytes.
+fn configs(state: &State, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+    use describe_configs_response as configs;
+    let results = request.resources.iter().map(|resource| {
+        let entry = |(name, value): (&str, &str)| {
+            configs::DescribeConfigsResourceResult::default()
+                .with_name(text(name))
+                .with_value(Some(text(value)))
+        };
+        let entries = [
+            ("cleanup.policy", "compact,delete"),
+            ("retention.ms", "3600000"),
+            ("retention.bytes", "-1"),
+            ("min.insync.replicas", "2"),
+            ("max.message.bytes", "1000000"),
+        ]
+        .map(entry);
+        let result = configs::DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
+        match state.denied.get(&(ApiKey::DescribeConfigs as i16)) {
+            Some(code) => result.with_error_code(*code),
+            None => result.with_configs(entries.into()),
+        }
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+/// A byte a record, in one folder; another folder is broken.
+fn log_dirs(state: &State, version: i16) -> DescribeLogDirsResponse {
+    use describe_log_dirs_response as dirs;
+    if let Some(code) = state.denied.get(&(ApiKey::DescribeLogDirs as i16)) {
+        return DescribeLogDirsResponse::default().with_error_code(*code);
+    }
+    let topics = state.topics.iter().map(|(topic, partitions)| {
+        let partitions = partitions.iter().enumerate().map(|(index, (start, end))| {
+            dirs::DescribeLogDirsPartition::default()
+                .with_partition_index(index as i32)
+                .with_partition_size(end - start)
+        });
+        dirs::DescribeLogDirsTopic::default()
+            .with_name(text(topic).into())
+            .with_partitions(partitions.collect())
+    });
+    let mut good = dirs::DescribeLogDirsResult::default()
+        .with_log_dir(text("/data"))
+        .with_topics(topics.collect());
+    if version >= 4 {
+        good = good.with_total_bytes(1000).with_usable_bytes(400);
+    }
+    let broken = dirs::DescribeLogDirsResult::default()
+        .with_error_code(56)
+        .with_log_dir(text("/broken"));
+    DescribeLogDirsResponse::default().with_results(vec![good, broken])
 }

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use parking_lot::{Mutex, RwLock};
 use rustls_pki_types::CertificateDer;
 
-use crate::{Args, Error};
+use crate::{Args, Error, ServerTls};
 
 /// The file, what was last read from it, and what outlives a new reading.
 pub(crate) struct WebConfigFile {
@@ -143,17 +143,27 @@ impl WebConfigFile {
                 "both server key and certificate must be provided",
             ));
         }
-        let mut settings = file::TlsServerConfig {
+        let tls = ServerTls {
             cert_file: cert.into(),
             key_file: key.into(),
+            client_ca_file: (!client_ca.is_empty()).then(|| client_ca.into()),
+        };
+        WebConfigFile::from_files(&tls).map_err(|error| error.context("gRPC"))
+    }
+
+    /// TLS with these files, which are read once.
+    pub fn from_files(files: &ServerTls) -> Result<WebConfigFile, Error> {
+        let mut settings = file::TlsServerConfig {
+            cert_file: files.cert_file.clone(),
+            key_file: files.key_file.clone(),
             ..file::TlsServerConfig::default()
         };
-        if !client_ca.is_empty() {
-            settings.client_ca_file = client_ca.into();
+        if let Some(ca) = &files.client_ca_file {
+            settings.client_ca_file = ca.clone();
             settings.client_auth_type = "RequireAndVerifyClientCert".to_owned();
         }
         let tls = tls::server_config(&settings, true)
-            .map_err(|reason| Error::new(format!("gRPC TLS: {reason}")))?;
+            .map_err(|reason| Error::new(format!("TLS: {reason}")))?;
         Ok(WebConfigFile::fixed(Snapshot {
             tls: Some(tls),
             ..Snapshot::plain()
