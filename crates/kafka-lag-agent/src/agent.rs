@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use exposition::{Family, Metric, Value};
-use model::MetricType;
 use parking_lot::RwLock;
 use telemetry::{Counter, CounterVec, Gauge, Registry};
 
 use crate::cluster::Cluster;
 use crate::error::ClientError;
 use crate::history::History;
-use crate::page;
+use crate::page::{self, View};
 use crate::poll::{Nodes, Problems, poll};
 use crate::settings::Settings;
 use crate::snapshot::{Details, Snapshot};
@@ -219,69 +217,42 @@ impl Agent {
             }
         }
     }
+}
 
-    /// The families about the cluster, and how fresh they are.
-    pub fn families(&self) -> Vec<Family> {
-        let now_ms = now_ms();
-        let state = self.state.read();
-        let mut families = self.health(&state, now_ms);
-        let stale_ms = self.settings.stale_after.as_millis() as i64;
-        let snapshot = state.snapshot.as_ref().filter(|snapshot| {
-            state.status == Status::Up || now_ms.saturating_sub(snapshot.at_ms) <= stale_ms
-        });
-        if let Some(snapshot) = snapshot {
-            let labels = &self.settings.labels;
-            families.extend(page::families(snapshot, &state.history, labels, now_ms));
-        }
-        families
-    }
-
-    fn health(&self, state: &State, now_ms: i64) -> Vec<Family> {
-        let labels = &self.settings.labels;
-        let gauge = |name: &str, help: &str, labels: Vec<(String, String)>, value: f64| {
-            let mut family = Family::new(name, help, MetricType::Gauge);
-            family.push(Metric::new(labels, Value::Gauge(value)));
-            family
-        };
-        let up = f64::from(u8::from(state.status == Status::Up));
-        let mut families = vec![gauge(
-            "kafka_up",
-            "1 if the last poll of the cluster succeeded",
-            labels.clone(),
-            up,
-        )];
-        let why = match &state.status {
+impl State {
+    /// What is to be shown of a cluster.
+    fn view<'a>(&'a self, settings: &'a Settings, now_ms: i64) -> View<'a> {
+        let down = match &self.status {
             Status::Up => None,
             Status::Starting => Some("starting"),
             Status::Down { reason, .. } => Some(*reason),
         };
-        if let Some(why) = why {
-            let mut labels = labels.clone();
-            labels.push(("reason".to_owned(), why.to_owned()));
-            families.push(gauge(
-                "kafka_lag_agent_down",
-                "Why the last poll of the cluster did not succeed",
-                labels,
-                1.0,
-            ));
+        let age_ms = |snapshot: &Snapshot| now_ms.saturating_sub(snapshot.at_ms).max(0);
+        let stale_ms = settings.stale_after.as_millis() as i64;
+        let snapshot = self.snapshot.as_ref();
+        View {
+            down,
+            age: snapshot.map(|snapshot| age_ms(snapshot) as f64 / 1000.0),
+            snapshot: snapshot.filter(|s| down.is_none() || age_ms(s) <= stale_ms),
+            history: &self.history,
+            labels: &settings.labels,
+            now_ms,
         }
-        if let Some(snapshot) = &state.snapshot {
-            let age = now_ms.saturating_sub(snapshot.at_ms).max(0) as f64 / 1000.0;
-            families.push(gauge(
-                "kafka_lag_agent_data_age_seconds",
-                "How long ago the last successful poll ended",
-                labels.clone(),
-                age,
-            ));
-        }
-        families
     }
 }
 
-/// Registers the agent's families; the registry asks for them at each scrape.
-pub fn register(agent: &Arc<Agent>, registry: &Registry) {
-    let agent = Arc::clone(agent);
-    registry.collector(move || agent.families());
+/// Puts the families of all clusters on the registry's page.
+pub fn register(agents: &[Arc<Agent>], registry: &Registry) {
+    let agents: Vec<Arc<Agent>> = agents.to_vec();
+    registry.stream(move |writer| {
+        let now_ms = now_ms();
+        let states: Vec<_> = agents.iter().map(|agent| agent.state.read()).collect();
+        let views = states.iter().zip(&agents);
+        let views: Vec<View<'_>> = views
+            .map(|(state, agent)| state.view(&agent.settings, now_ms))
+            .collect();
+        page::write(&views, writer);
+    });
 }
 
 fn now_ms() -> i64 {

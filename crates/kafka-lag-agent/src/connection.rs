@@ -173,19 +173,22 @@ impl Connection {
     }
 
     async fn exchange<R: Call>(&mut self, frame: &[u8]) -> Result<Bytes, ClientError> {
-        let address = self.address.clone();
-        let lost = |source: io::Error| match source.get_ref() {
-            // With TLS 1.3 a broker that misses our certificate says so after the handshake.
-            Some(inner) if inner.is::<rustls::Error>() => ClientError::Tls { address, source },
-            _ => ClientError::Lost {
-                address,
-                api: R::NAME,
-                source,
-            },
+        let broker = self.address.clone();
+        let lost = |source: io::Error| {
+            let address = broker.clone();
+            match source.get_ref() {
+                // With TLS 1.3 a broker that misses our certificate says so after the handshake.
+                Some(inner) if inner.is::<rustls::Error>() => ClientError::Tls { address, source },
+                _ => ClientError::Lost {
+                    address,
+                    api: R::NAME,
+                    source,
+                },
+            }
         };
-        self.stream.write_all(frame).await.map_err(lost)?;
-        self.stream.flush().await.map_err(lost)?;
-        let size = self.stream.read_i32().await.map_err(lost)?;
+        self.stream.write_all(frame).await.map_err(&lost)?;
+        self.stream.flush().await.map_err(&lost)?;
+        let size = self.stream.read_i32().await.map_err(&lost)?;
         let limit = self.access.max_frame_bytes;
         let length = match usize::try_from(size) {
             Ok(length) if (4..=limit).contains(&length) => length,
@@ -201,7 +204,7 @@ impl Connection {
         // Grows with what arrives: a size alone reserves nothing.
         let mut body = Vec::with_capacity(length.min(64 * 1024));
         let mut reader = (&mut self.stream).take(length as u64);
-        reader.read_to_end(&mut body).await.map_err(lost)?;
+        reader.read_to_end(&mut body).await.map_err(&lost)?;
         if body.len() < length {
             return Err(lost(io::ErrorKind::UnexpectedEof.into()));
         }

@@ -64,9 +64,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         .into_iter()
         .map(|settings| Arc::new(Agent::new(settings, &boot.metrics)))
         .collect();
-    for agent in &agents {
-        agent::register(agent, &boot.metrics);
-    }
+    agent::register(&agents, &boot.metrics);
     let options = HttpOptions {
         metrics_path: Some(path.clone()),
         tls: server_tls(&boot.args)?,

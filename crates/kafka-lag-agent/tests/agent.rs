@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka_lag_agent::Settings;
 use kafka_lag_agent::agent::{Agent, register};
@@ -30,7 +32,7 @@ fn rig_with(fake: Fake, flags: &[&str]) -> Rig {
     let settings = Settings::from_args(&boot.args).expect("settings");
     let registry = Registry::new();
     let agent = Arc::new(Agent::new(settings, &registry));
-    register(&agent, &registry);
+    register(&[Arc::clone(&agent)], &registry);
     Rig {
         fake,
         agent,
@@ -100,24 +102,53 @@ async fn the_page_has_the_values_of_the_cluster() {
     assert!(rig.lines("kafka_lag_agent_down").is_empty());
 }
 
+/// The newest versions Kafka 2.4 has of what we ask (`ApiVersionsRequest` of a 2.4 broker); what came
+/// with later releases it does not know at all.
+fn kafka_2_4() -> BTreeMap<i16, i16> {
+    let known = [
+        (1, 11),
+        (2, 5),
+        (3, 9),
+        (9, 6),
+        (15, 5),
+        (16, 3),
+        (17, 1),
+        (18, 3),
+        (32, 2),
+        (35, 1),
+        (36, 1),
+    ];
+    let later = (48..=100).map(|key| (key, -1));
+    known.into_iter().chain(later).collect()
+}
+
 #[tokio::test]
 async fn old_brokers_say_the_same() {
-    let new = rig(orders(), &[]).await;
     let mut state = orders();
-    // As Kafka 2.4 answers: no lists of groups, no group states and types.
-    state.newest = [(9, 6), (16, 2), (15, 4), (2, 5), (3, 8), (69, -1)].into();
+    state.record_ms = Some(1_000_000_000_000);
+    let new = rig(state.clone(), &[]).await;
+    state.newest = kafka_2_4();
     let old = rig(state, &[]).await;
     new.agent.poll().await;
     old.agent.poll().await;
-    // Without what goes on growing between the two scrapes.
+    // Without what goes on growing between the two scrapes, and what 2.4 does not tell of volumes.
     let values = |rig: &Rig| {
-        let mut lines = rig.lines("kafka_consumergroup");
-        lines.retain(|line| !line.starts_with("kafka_consumergroup_lag_seconds"));
+        let mut lines = rig.page();
+        lines.retain(|line| {
+            !["lag_seconds", "log_dir", "broker_info", "age", "duration"]
+                .iter()
+                .any(|word| line.contains(word))
+        });
         lines
     };
     assert_eq!(values(&new), values(&old));
+    assert!(values(&old).len() > 25);
     let versions = old.fake.requests.lock().clone();
     assert!(versions.contains(&(ApiKey::OffsetFetch, 6)), "{versions:?}");
+    for (api, version) in versions {
+        let newest = kafka_2_4().get(&(api as i16)).copied();
+        assert!(Some(version) <= newest, "{api:?} {version}");
+    }
     let versions = new.fake.requests.lock().clone();
     assert!(versions.contains(&(ApiKey::OffsetFetch, 9)), "{versions:?}");
 }
@@ -196,6 +227,7 @@ async fn new_consumer_groups_and_share_groups() {
     let share = FakeGroup {
         kind: "Share",
         state: "Stable",
+        commits: [("orders", vec![(0, 70)])].into(),
         ..FakeGroup::default()
     };
     state.groups.insert("share", share);
@@ -220,6 +252,24 @@ async fn new_consumer_groups_and_share_groups() {
         [
             r#"kafka_consumergroup_lag{consumergroup="new",partition="0",topic="orders"} 10"#,
             r#"kafka_consumergroup_lag{consumergroup="new",partition="1",topic="orders"} -1"#,
+        ]
+    );
+
+    // Who is assigned what counts only where unread partitions are left out.
+    let mut state = rig.fake.state.lock().clone();
+    state.newest.insert(90, -1);
+    let without = rig_with(start(state.clone()).await, &["--group.filter=share"]);
+    without.agent.poll().await;
+    assert!(without.lines("kafka_consumergroup_lag{").is_empty());
+    assert!(without.lines("kafka_lag_agent_request_errors").is_empty());
+    state.newest.clear();
+    let with = rig_with(start(state).await, &["--group.filter=share"]);
+    with.agent.poll().await;
+    assert_eq!(
+        with.lines("kafka_consumergroup_lag{"),
+        [
+            r#"kafka_consumergroup_lag{consumergroup="share",partition="0",topic="orders"} 30"#,
+            r#"kafka_consumergroup_lag{consumergroup="share",partition="1",topic="orders"} -1"#,
         ]
     );
 }
@@ -258,7 +308,7 @@ async fn an_unreachable_cluster_is_said_and_its_last_data_kept_for_a_while() {
     );
     assert_eq!(rig.lines("kafka_brokers"), ["kafka_brokers 1"]);
     assert_eq!(rig.lines("kafka_lag_agent_data_age_seconds").len(), 1);
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(rig.lines("kafka_brokers").is_empty());
     assert_eq!(
         rig.lines("kafka_lag_agent_polls_failed_total"),
@@ -319,7 +369,7 @@ async fn broken_answers_end_in_an_error() {
 async fn lag_in_seconds_from_polls() {
     let rig = rig(orders(), &[]).await;
     rig.agent.poll().await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     // Ten records more: the group has read what was there before, and none of them.
     {
         let mut state = rig.fake.state.lock();
@@ -329,13 +379,6 @@ async fn lag_in_seconds_from_polls() {
     }
     rig.agent.poll().await;
     let lines = rig.lines("kafka_consumergroup_lag_seconds");
-    let value = |line: &String| -> f64 {
-        line.rsplit_once(' ')
-            .expect("a value")
-            .1
-            .parse()
-            .expect("a number")
-    };
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!((0.3..5.0).contains(&value(&lines[0])), "{lines:?}");
     assert_eq!(value(&lines[1]), 0.0);
@@ -557,4 +600,269 @@ async fn a_silent_broker_is_given_up() {
     rig.fake.state.lock().garbage = None;
     rig.agent.poll().await;
     assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+}
+
+fn seconds_ago(seconds: u64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let then = now
+        .expect("a clock")
+        .saturating_sub(Duration::from_secs(seconds));
+    then.as_millis() as i64
+}
+
+fn value(line: &str) -> f64 {
+    let value = line.rsplit_once(' ').expect("a value").1;
+    value.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_records_own_time_where_the_history_does_not_reach() {
+    let mut state = orders();
+    state.record_ms = Some(seconds_ago(3600));
+    let rig = rig(state, &[]).await;
+    let fetched = || {
+        let requests = rig.fake.requests.lock();
+        requests
+            .iter()
+            .filter(|(api, _)| *api == ApiKey::Fetch)
+            .count()
+    };
+    rig.agent.poll().await;
+    let lag = || value(&rig.lines("kafka_consumergroup_lag_seconds")[0]);
+    assert!((3600.0..3660.0).contains(&lag()), "{}", lag());
+    assert_eq!(fetched(), 1);
+    // Known now; a record nobody waits for is not asked for either.
+    rig.agent.poll().await;
+    assert_eq!(fetched(), 1);
+    {
+        let mut state = rig.fake.state.lock();
+        state.denied.insert(ApiKey::Fetch as i16, 29);
+        let billing = state.groups.get_mut("billing").expect("the group");
+        billing.commits.insert("orders", vec![(0, 95)]);
+    }
+    // Denied: counted, not tried again, and the history's age stands in.
+    for _ in 0..3 {
+        rig.agent.poll().await;
+    }
+    assert_eq!(fetched(), 2);
+    assert!((0.0..60.0).contains(&lag()), "{}", lag());
+    let errors = r#"kafka_lag_agent_request_errors_total{api="Fetch",reason="authorization"} 1"#;
+    assert_eq!(rig.lines("kafka_lag_agent_request_errors"), [errors]);
+}
+
+#[tokio::test]
+async fn no_record_is_read_where_that_is_not_wanted() {
+    let mut state = orders();
+    state.record_ms = Some(0);
+    let rig = rig(state, &["--no-lag.read-records", "--refresh.details=0s"]).await;
+    rig.agent.poll().await;
+    let asked: Vec<ApiKey> = rig
+        .fake
+        .requests
+        .lock()
+        .iter()
+        .map(|(api, _)| *api)
+        .collect();
+    for api in [
+        ApiKey::Fetch,
+        ApiKey::DescribeConfigs,
+        ApiKey::DescribeLogDirs,
+    ] {
+        assert!(!asked.contains(&api), "{asked:?}");
+    }
+    assert!(value(&rig.lines("kafka_consumergroup_lag_seconds")[0]) < 60.0);
+}
+
+#[tokio::test]
+async fn configuration_and_log_sizes() {
+    let rig = rig(orders(), &[]).await;
+    for _ in 0..2 {
+        rig.agent.poll().await;
+    }
+    let page = rig.page();
+    for line in [
+        r#"kafka_topic_info{cleanup_policy="compact,delete",topic="orders"} 1"#,
+        r#"kafka_topic_retention_seconds{topic="orders"} 3600"#,
+        r#"kafka_topic_retention_bytes{topic="orders"} +Inf"#,
+        r#"kafka_topic_min_in_sync_replicas{topic="orders"} 2"#,
+        r#"kafka_topic_max_message_bytes{topic="orders"} 1e+06"#,
+        r#"kafka_topic_partition_under_min_in_sync_replicas{partition="0",topic="orders"} 1"#,
+        r#"kafka_topic_partition_log_size_bytes{broker="1",partition="1",topic="orders"} 240"#,
+        r#"kafka_broker_log_dir_offline{broker="1",log_dir="/data"} 0"#,
+        r#"kafka_broker_log_dir_offline{broker="1",log_dir="/broken"} 1"#,
+        r#"kafka_broker_log_dir_total_bytes{broker="1",log_dir="/data"} 1000"#,
+        r#"kafka_broker_log_dir_usable_bytes{broker="1",log_dir="/data"} 400"#,
+    ] {
+        assert!(page.iter().any(|have| have == line), "{line}\n{page:#?}");
+    }
+    let looks = rig.fake.requests.lock();
+    let looks = looks
+        .iter()
+        .filter(|(api, _)| *api == ApiKey::DescribeLogDirs);
+    assert_eq!(looks.count(), 1, "not at each poll");
+}
+
+#[tokio::test]
+async fn leaders_that_moved_are_asked_in_the_same_poll() {
+    let second = start(orders()).await;
+    let mut state = orders();
+    state.others = vec![(2, second.address)];
+    // For the ends and for the starts.
+    state.moves = 2;
+    let rig = rig(state, &[]).await;
+    rig.agent.poll().await;
+    assert_eq!(
+        rig.lines("kafka_topic_partition_current_offset"),
+        [
+            r#"kafka_topic_partition_current_offset{partition="0",topic="orders"} 100"#,
+            r#"kafka_topic_partition_current_offset{partition="1",topic="orders"} 250"#,
+        ]
+    );
+    assert_eq!(rig.lines("kafka_topic_partition_oldest_offset").len(), 2);
+    let leader = r#"kafka_topic_partition_leader{partition="0",topic="orders"} 2"#;
+    assert!(rig.page().contains(&leader.to_owned()));
+    let preferred = "kafka_topic_partition_leader_is_preferred{partition=\"0\",topic=\"orders\"} 0";
+    assert!(rig.page().contains(&preferred.to_owned()));
+    assert!(rig.lines("kafka_lag_agent_request_errors").is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_broker_is_waited_for_once_a_poll() {
+    let mut second = orders();
+    second.hangs = vec![ApiKey::ListGroups as i16];
+    let second = start(second).await;
+    let mut state = orders();
+    state.others = vec![(2, second.address)];
+    state.leaders = [(1, 2)].into();
+    let rig = rig(state, &["--kafka.request-timeout=300ms"]).await;
+    let ends = || {
+        let requests = second.requests.lock();
+        requests.iter().any(|(api, _)| *api == ApiKey::ListOffsets)
+    };
+    rig.agent.poll().await;
+    assert!(!ends(), "not asked again");
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+    assert_eq!(rig.lines("kafka_consumergroup_lag_sum").len(), 1);
+    let errors = rig.lines("kafka_lag_agent_request_errors_total");
+    assert!(
+        errors.len() > 1 && errors.iter().all(|e| e.contains("timeout")),
+        "{errors:?}"
+    );
+    // It comes to itself: the next poll asks it everything.
+    second.state.lock().hangs.clear();
+    rig.agent.poll().await;
+    assert!(ends());
+    assert_eq!(rig.lines("kafka_topic_partition_current_offset").len(), 2);
+}
+
+#[tokio::test]
+async fn sasl_oauthbearer() {
+    let answer = r#"{"access_token": "the-token", "token_type": "bearer", "expires_in": 3600}"#;
+    let tokens =
+        axum::Router::new().route("/token", axum::routing::post(move || async move { answer }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, tokens).await });
+    for (path, login, up, why) in [
+        ("/token", "the-token", 1, ""),
+        ("/token", "another", 0, "invalid_token"),
+        ("/nowhere", "the-token", 0, "cannot fetch token"),
+    ] {
+        let mut state = orders();
+        state.login = Some(("", login));
+        state.mechanism = "OAUTHBEARER";
+        let url = format!("--sasl.oauthbearer-token-url={url}{path}");
+        let flags = [
+            "--sasl.enabled",
+            "--sasl.mechanism=oauthbearer",
+            "--sasl.username=agent",
+            "--sasl.password=secret",
+            &url,
+        ];
+        let rig = rig(state, &flags).await;
+        rig.agent.poll().await;
+        assert_eq!(rig.lines("kafka_up"), [format!("kafka_up {up}")], "{login}");
+        let status = format!("{:?}", rig.agent.status());
+        assert!(status.contains(why), "{status}");
+        let denied = rig.lines(r#"kafka_lag_agent_down{reason="authentication"}"#);
+        assert_eq!(denied.len(), 1 - up, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_before_it_ends() {
+    let mut state = orders();
+    state.login = Some(("user", "good"));
+    // The connection made after this one is good for a long time.
+    state.session_lifetime_ms = 100;
+    let flags = [
+        "--sasl.enabled",
+        "--sasl.username=user",
+        "--sasl.password=good",
+    ];
+    let rig = rig(state, &flags).await;
+    rig.agent.poll().await;
+    let before = rig.fake.connections.load(Ordering::Relaxed);
+    rig.fake.state.lock().session_lifetime_ms = 1_000_000;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    for _ in 0..3 {
+        rig.agent.poll().await;
+    }
+    assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+    let after = rig.fake.connections.load(Ordering::Relaxed);
+    assert_eq!(after - before, 1, "only the broker that is asked");
+}
+
+#[tokio::test]
+async fn several_clusters_on_one_page() {
+    let (east, west) = (start(orders()).await, start(orders()).await);
+    west.state.lock().topics.insert("returns", vec![(0, 7)]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("clusters.yml");
+    let text = format!(
+        "clusters:\n- {{name: east, brokers: ['{}']}}\n- {{name: west, brokers: ['{}'], labels: {{zone: b}}, topic_exclude: orders}}\n- {{name: gone, brokers: ['127.0.0.1:1']}}\n",
+        east.address, west.address
+    );
+    std::fs::write(&file, text).expect("written");
+    let flag = format!("--config.file={}", file.display());
+    let boot = Boot::new(&kafka_lag_agent::PROGRAM, &[flag]).expect("flags");
+    let registry = Registry::new();
+    let mut agents = Vec::new();
+    for settings in Settings::all(&boot.args).expect("settings") {
+        let agent = Arc::new(Agent::new(settings, &registry));
+        agent.poll().await;
+        agents.push(agent);
+    }
+    register(&agents, &registry);
+    let page = String::from_utf8(registry.render(None).body).expect("text");
+    for line in [
+        r#"kafka_up{cluster="east"} 1"#,
+        r#"kafka_up{cluster="west",zone="b"} 1"#,
+        r#"kafka_up{cluster="gone"} 0"#,
+        r#"kafka_lag_agent_down{cluster="gone",reason="connect"} 1"#,
+        r#"kafka_topic_partitions{cluster="east",topic="orders"} 2"#,
+        r#"kafka_topic_partitions{cluster="west",topic="returns",zone="b"} 1"#,
+        r#"kafka_lag_agent_polls_failed_total{cluster="gone"} 1"#,
+        r#"kafka_lag_agent_polls_failed_total{cluster="east"} 0"#,
+    ] {
+        assert!(page.lines().any(|have| have == line), "{line}\n{page}");
+    }
+    assert!(!page.contains(r#"cluster="west",topic="orders""#));
+    assert_eq!(page.matches("# TYPE kafka_up gauge").count(), 1);
+}
+
+#[test]
+fn the_example_configuration_is_one() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let file = root.join("deploy/config/kafka_clusters.yml");
+    let flag = format!("--config.file={}", file.display());
+    let boot = Boot::new(&kafka_lag_agent::PROGRAM, &[flag]).expect("flags");
+    let clusters = Settings::all(&boot.args).expect("settings");
+    let names: Vec<_> = clusters
+        .iter()
+        .map(|cluster| cluster.name.as_deref())
+        .collect();
+    assert_eq!(names, [Some("orders"), Some("telemetry")]);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use conformance::Case;
 use exposition::Family;
 use kafka_lag_agent::Settings;
-use kafka_lag_agent::agent::Agent;
+use kafka_lag_agent::agent::{Agent, register};
 use serde_json::Value as Json;
 use service::{Args, Boot};
 use telemetry::Registry;
@@ -42,9 +42,12 @@ fn families() -> Vec<Family> {
         let args = [server.as_str(), "--kafka.labels=cluster=east"];
         let boot = Boot::new(&kafka_lag_agent::PROGRAM, &args).expect("flags");
         let settings = Settings::from_args(&boot.args).expect("settings");
-        let agent = Agent::new(settings, &Registry::new());
+        let registry = Registry::new();
+        let agent = Arc::new(Agent::new(settings, &registry));
         agent.poll().await;
-        agent.families()
+        register(&[agent], &registry);
+        let page = registry.render(None).body;
+        exposition::parse_families(&page, model::names::ValidationScheme::Legacy).expect("a page")
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use exposition::{Escaping, Family, Metric, Value};
+use exposition::{Escaping, Family, Format, Metric, Value, Writer};
 use model::MetricType;
 use parking_lot::RwLock;
 
@@ -19,6 +19,9 @@ pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Answers families when somebody scrapes.
 type Collector = Arc<dyn Fn(&mut Vec<Family>) + Send + Sync>;
+
+/// Writes families onto a page when somebody scrapes.
+type Stream = Arc<dyn Fn(&mut Writer) + Send + Sync>;
 
 /// All metrics of a process; a cheap handle, to be cloned and passed around.
 ///
@@ -35,6 +38,7 @@ struct Inner {
     clock: Clock,
     next_id: AtomicU64,
     collectors: RwLock<BTreeMap<u64, Collector>>,
+    streams: RwLock<Vec<Stream>>,
 }
 
 /// Names something registered, for [`Registry::unregister`].
@@ -79,6 +83,7 @@ impl Registry {
                 clock: Arc::new(clock),
                 next_id: AtomicU64::new(0),
                 collectors: RwLock::new(BTreeMap::new()),
+                streams: RwLock::new(Vec::new()),
             }),
             prefix: "".into(),
             labels: Arc::new([]),
@@ -197,6 +202,13 @@ impl Registry {
         })
     }
 
+    /// Families that are written straight onto the page, behind all others: for so many series that
+    /// building families would cost more than printing them. Their names are registered in no other
+    /// way; [`Registry::gather`] does not have them, and this view's labels and prefix are not added.
+    pub fn stream(&self, write: impl Fn(&mut Writer) + Send + Sync + 'static) {
+        self.inner.streams.write().push(Arc::new(write));
+    }
+
     /// Forgets something registered; metrics already handed out go on working unseen.
     pub fn unregister(&self, id: CollectorId) -> bool {
         self.inner.collectors.write().remove(&id.0).is_some()
@@ -215,7 +227,24 @@ impl Registry {
 
     /// The page for a client that sent this `Accept` header.
     pub fn render(&self, accept: Option<&str>) -> Rendered {
-        render(&self.gather(), accept)
+        let mut rendered = render(&self.gather(), accept);
+        let streams: Vec<Stream> = self.inner.streams.read().clone();
+        if streams.is_empty() {
+            return rendered;
+        }
+        let format = format(accept);
+        if format.syntax.is_openmetrics() {
+            // Written again at the end.
+            let kept = rendered.body.strip_suffix(END).map(<[u8]>::len);
+            rendered.body.truncate(kept.unwrap_or(usize::MAX));
+        }
+        let mut writer = Writer::with_buffer(format, rendered.body);
+        for write in streams {
+            write(&mut writer);
+        }
+        // Only protobuf can fail here: a family without name, which no stream of ours has.
+        rendered.body = writer.finish().unwrap_or_default();
+        rendered
     }
 
     fn single<M: Cell>(&self, name: &str, help: &str, kind: MetricType, metric: M) -> M {
@@ -280,10 +309,17 @@ impl Registry {
     }
 }
 
+/// The last line of a page in OpenMetrics.
+const END: &[u8] = b"# EOF\n";
+
+fn format(accept: Option<&str>) -> Format {
+    exposition::negotiate(accept.unwrap_or_default(), true, Escaping::default())
+}
+
 /// Prints families for a client that sent this `Accept` header. A family that cannot be printed is
 /// left out rather than spoiling the page.
 pub(crate) fn render(families: &[Family], accept: Option<&str>) -> Rendered {
-    let format = exposition::negotiate(accept.unwrap_or_default(), true, Escaping::default());
+    let format = format(accept);
     let mut body = Vec::new();
     if exposition::encode(families, format, &mut body).is_err() {
         let printable: Vec<Family> = families
@@ -391,6 +427,32 @@ mod tests {
             String::from_utf8(rendered.body).unwrap(),
             "# HELP b Counts b.\n# TYPE b counter\nb_total 1.0\n# EOF\n"
         );
+    }
+
+    #[test]
+    fn streams_follow_in_each_format() {
+        let registry = Registry::new();
+        registry.counter("a_total", "Counts a.").inc();
+        registry.stream(|writer| {
+            writer.family("b", "Streams.", MetricType::Gauge);
+            writer.sample(&[("x", "1")], 2.0);
+        });
+        assert_eq!(
+            page(&registry),
+            "# HELP a_total Counts a.\n# TYPE a_total counter\na_total 1\n\
+             # HELP b Streams.\n# TYPE b gauge\nb{x=\"1\"} 2\n"
+        );
+        let open = registry.render(Some("application/openmetrics-text; version=1.0.0"));
+        assert_eq!(
+            String::from_utf8(open.body).unwrap(),
+            "# HELP a Counts a.\n# TYPE a counter\na_total 1.0\n\
+             # HELP b Streams.\n# TYPE b gauge\nb{x=\"1\"} 2.0\n# EOF\n"
+        );
+        let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        let delimited = registry.render(Some(protobuf));
+        let has = |name: &[u8]| delimited.body.windows(name.len()).any(|w| w == name);
+        assert!(has(b"a_total") && has(b"Streams."));
+        assert_eq!(registry.gather().len(), 1);
     }
 
     #[test]

@@ -1,9 +1,17 @@
 //! kafka-lag-agent under test, and its page.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use e2e::{Process, free_port, get, part, wait_for};
+
+/// The folder of our programs. Built together: one by one cargo would choose other features of what
+/// they share, and build that again.
+pub fn programs() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| part::build(&["kafka-lag-agent", "scraper-store"]))
+}
 
 /// A running agent.
 pub struct Agent {
@@ -21,7 +29,7 @@ impl Agent {
             "--refresh.details=1s".to_owned(),
         ];
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let program = part::build(&["kafka-lag-agent"]).join("kafka-lag-agent");
+        let program = programs().join("kafka-lag-agent");
         Agent {
             process: Process::start(name, &program, &args, dir),
             address,

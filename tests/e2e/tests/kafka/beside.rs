@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Process, Stack, free_port, part, query, wait_for};
+use e2e::{Process, Stack, free_port, query, wait_for};
 use serde_json::Value;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, programs};
 use crate::cluster::Cluster;
 
 /// `kafka-consumer-groups --describe` has the offsets and lags that the page has.
@@ -57,7 +57,6 @@ pub fn the_jmx_exporter(agent: &Agent, jmx: u16, dir: &Path) {
         agent.address
     );
     std::fs::write(&config, text).expect("the folder can be written");
-    let programs = part::build(&["scraper-store"]);
     let address = format!("127.0.0.1:{}", free_port());
     let args = [
         format!("--config.file={}", config.display()),
@@ -65,7 +64,7 @@ pub fn the_jmx_exporter(agent: &Agent, jmx: u16, dir: &Path) {
         format!("--web.listen-address={address}"),
         format!("--grpc-address=127.0.0.1:{}", free_port()),
     ];
-    let _store = Process::start("store", &programs.join("scraper-store"), &args, dir);
+    let _store = Process::start("store", &programs().join("scraper-store"), &args, dir);
     let url = format!("http://{address}");
     Stack::wait_ready("scraper-store", &url);
     let ends = |query: &str| {

@@ -37,6 +37,8 @@ fn one_broker(version: &'static str) {
     if !Client::is_there() {
         return;
     }
+    // Before any broker waits for it.
+    agent::programs();
     let new = version.starts_with('4');
     let dir = tempfile::tempdir().expect("there is room for a temporary folder");
     certificates::write(dir.path());
@@ -55,7 +57,7 @@ fn one_broker(version: &'static str) {
         let join = |group: &str, protocol: &str| json!({"do": "join", "group": group, "topic": "orders", "protocol": protocol, "partitions": 3});
         client.order(join("modern", "consumer"));
         let class = "org.apache.kafka.tools.consumer.ConsoleShareConsumer";
-        let args = ["--bootstrap-server", &server, "--group", "sharers", "--topic", "orders"];
+        let args = ["--bootstrap-server", &server, "--group", "sharers", "--topic", "shared"];
         cluster.start_tool("share-consumer", class, &args)
     });
     let flag = format!("--kafka.server={server}");
@@ -64,7 +66,7 @@ fn one_broker(version: &'static str) {
     groups(&agent);
     ages(&agent);
     if new {
-        new_groups(&agent);
+        new_groups(&agent, &mut client);
         beside::kafkas_own_tool(&agent, &cluster);
         beside::the_jmx_exporter(&agent, wishes.jmx.unwrap_or_default(), dir.path());
     }
@@ -108,6 +110,7 @@ fn fill(client: &mut Client) {
         json!({"do": "create", "topic": "orders", "partitions": 3, "config": {"retention.ms": "3600000", "min.insync.replicas": "1"}}),
         json!({"do": "create", "topic": "old", "partitions": 1, "config": {"cleanup.policy": "compact", "retention.ms": "-1"}}),
         json!({"do": "create", "topic": "idle", "partitions": 2}),
+        json!({"do": "create", "topic": "shared", "partitions": 1}),
         json!({"do": "produce", "topic": "orders", "partition": 0, "count": 100}),
         json!({"do": "produce", "topic": "orders", "partition": 1, "count": 50}),
         json!({"do": "produce", "topic": "orders", "partition": 2, "count": 7}),
@@ -270,16 +273,40 @@ fn ages(agent: &Agent) {
 }
 
 /// KIP-848 and share groups.
-fn new_groups(agent: &Agent) {
+fn new_groups(agent: &Agent, client: &mut Client) {
     agent.shows(&[
-        (r#"kafka_consumergroup_info{consumergroup="modern",state="Stable",type="consumer"}"#, Some(1.0)),
-        (r#"kafka_consumergroup_members{consumergroup="modern"}"#, Some(1.0)),
-        (r#"kafka_consumergroup_info{consumergroup="sharers",state="Stable",type="share"}"#, Some(1.0)),
-        (r#"kafka_consumergroup_members{consumergroup="sharers"}"#, Some(1.0)),
-        // Share groups begin at the end of the log.
-        (r#"kafka_consumergroup_current_offset{consumergroup="sharers",partition="0",topic="orders"}"#, Some(100.0)),
-        (r#"kafka_consumergroup_lag{consumergroup="sharers",partition="0",topic="orders"}"#, Some(0.0)),
+        (
+            r#"kafka_consumergroup_info{consumergroup="modern",state="Stable",type="consumer"}"#,
+            Some(1.0),
+        ),
+        (
+            r#"kafka_consumergroup_members{consumergroup="modern"}"#,
+            Some(1.0),
+        ),
+        (
+            r#"kafka_consumergroup_info{consumergroup="sharers",state="Stable",type="share"}"#,
+            Some(1.0),
+        ),
+        (
+            r#"kafka_consumergroup_members{consumergroup="sharers"}"#,
+            Some(1.0),
+        ),
     ]);
+    // A share group begins at the end of the log, wherever that is when its member is ready.
+    let labels = r#"{consumergroup="sharers",partition="0",topic="shared"}"#;
+    wait_for("the share group reads", Duration::from_secs(60), || {
+        client.order(json!({"do": "produce", "topic": "shared", "partition": 0, "count": 1}));
+        let page = agent.page();
+        let read = page.value(&format!("kafka_consumergroup_current_offset{labels}"));
+        read.filter(|offset| *offset > 0.0).map(|_| ())
+    });
+    // What the broker has stored trails by the records acknowledged last, so the end is not reached.
+    let end = r#"kafka_topic_partition_current_offset{partition="0",topic="shared"}"#;
+    agent.becomes("offset and lag make the end", |page| {
+        let read = page.value(&format!("kafka_consumergroup_current_offset{labels}"))?;
+        let lag = page.value(&format!("kafka_consumergroup_lag{labels}"))?;
+        (lag >= 0.0 && Some(read + lag) == page.value(end)).then_some(())
+    });
 }
 
 fn lag_moves(agent: &Agent, client: &mut Client) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::agent::{Agent, Page};
+use crate::agent::{self, Agent, Page};
 use crate::client::Client;
 use crate::cluster::{self, Cluster, Wishes};
 
@@ -16,6 +16,7 @@ fn three_brokers() {
     if !Client::is_there() {
         return;
     }
+    agent::programs();
     let dir = tempfile::tempdir().expect("there is room for a temporary folder");
     let wishes = Wishes {
         version: "4.2.0",
