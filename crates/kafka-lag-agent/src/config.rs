@@ -55,7 +55,7 @@ struct SaslSection {
 }
 
 /// Flags that say of one cluster what the file says of each.
-const INSTEAD: [&str; 13] = [
+const INSTEAD: [&str; 14] = [
     "kafka.server",
     "sasl.enabled",
     "sasl.mechanism",
@@ -69,6 +69,7 @@ const INSTEAD: [&str; 13] = [
     "tls.key-file",
     "tls.insecure-skip-tls-verify",
     "kafka.version",
+    "use.consumelag.zookeeper",
 ];
 
 /// The settings of each cluster of the file.

@@ -26,6 +26,7 @@ mod scram;
 mod settings;
 pub mod shape;
 pub mod snapshot;
+mod zookeeper;
 
 use std::sync::Arc;
 

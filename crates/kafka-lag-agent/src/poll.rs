@@ -20,6 +20,7 @@ use crate::error::ClientError;
 use crate::groups::{Coordinator, complete};
 use crate::settings::Settings;
 use crate::snapshot::{Broker, Partition, Snapshot, Topics};
+use crate::zookeeper;
 
 /// The brokers of a cluster by id.
 pub type Nodes = HashMap<i32, Arc<Node>>;
@@ -99,8 +100,17 @@ pub async fn poll(
         };
         async move { coordinator.groups().await }
     });
-    let found = join_all(coordinators).await;
+    let old = async {
+        let commits = zookeeper::commits(settings, &snapshot.topics).await;
+        commits.unwrap_or_else(|error| {
+            problems.note(zookeeper::NAME, "", &error);
+            Vec::new()
+        })
+    };
+    let (found, old) = tokio::join!(join_all(coordinators), old);
     snapshot.groups = complete(found.into_iter().flatten(), &snapshot.topics, settings);
+
+    snapshot.zookeeper = old;
 
     ends::read(settings, cluster, &nodes, &mut snapshot.topics, problems).await;
     Ok((snapshot, nodes))

@@ -109,6 +109,8 @@ pub struct Settings {
     /// `host:port` of the brokers that are asked first.
     pub servers: Vec<String>,
     pub access: Access,
+    /// `host:port` of ZooKeeper, where old consumers keep their commits; empty: nobody does.
+    pub zookeeper: Vec<String>,
     pub topics: NameFilter,
     pub groups: NameFilter,
     /// Labels of every metric about the cluster.
@@ -212,6 +214,7 @@ impl Settings {
                     .unwrap_or(usize::MAX)
                     .clamp(1024, i32::MAX as usize),
             },
+            zookeeper: zookeeper(args)?,
             topics: place.topics,
             groups: place.groups,
             labels: place.labels,
@@ -230,11 +233,6 @@ impl Settings {
 }
 
 fn refuse_unsupported(args: &Args) -> Result<(), Error> {
-    if args.bool("use.consumelag.zookeeper") {
-        return Err(Error::new(
-            "--use.consumelag.zookeeper is not supported: groups that keep their offsets in ZooKeeper ended with Kafka 2",
-        ));
-    }
     if !args.bool("sasl.handshake") {
         return Err(Error::new(
             "--no-sasl.handshake is not supported: only brokers that speak Kafka's own SASL handshake are",
@@ -272,6 +270,15 @@ pub fn servers(listed: &[&str]) -> Result<Vec<String>, String> {
         true => Err("no address given".to_owned()),
         false => Ok(servers),
     }
+}
+
+fn zookeeper(args: &Args) -> Result<Vec<String>, Error> {
+    if !args.bool("use.consumelag.zookeeper") {
+        return Ok(Vec::new());
+    }
+    let listed = args.list("zookeeper.server").iter();
+    let listed: Vec<&str> = listed.flat_map(|value| value.split(',')).collect();
+    servers(&listed).map_err(|reason| Error::new(format!("--zookeeper.server: {reason}")))
 }
 
 /// `--kafka.labels`: `a=b,c=d`; parts without `=` are passed over, as upstream.
@@ -367,7 +374,6 @@ mod tests {
     #[test]
     fn refusals_name_the_flag() {
         for (flag, word) in [
-            ("--use.consumelag.zookeeper", "--use.consumelag.zookeeper"),
             ("--no-sasl.handshake", "sasl.handshake"),
             ("--kafka.server=nohost", "host:port"),
             ("--topic.filter=(", "--topic.filter"),

@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub topics: Topics,
     /// By name, those the filter lets through.
     pub groups: BTreeMap<String, Group>,
+    /// Commits kept in ZooKeeper, where they are asked for.
+    pub zookeeper: Vec<OldCommit>,
     /// What is read less often than at each poll.
     pub details: Arc<Details>,
 }
@@ -93,6 +95,15 @@ pub struct Group {
 /// The committed offset of a group in a partition; `-1`: none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// A commit of a consumer before Kafka 2, kept in ZooKeeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldCommit {
+    pub group: Arc<str>,
+    pub topic: Arc<str>,
     pub partition: i32,
     pub offset: i64,
 }

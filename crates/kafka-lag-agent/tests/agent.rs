@@ -866,3 +866,95 @@ fn the_example_configuration_is_one() {
         .collect();
     assert_eq!(names, [Some("orders"), Some("telemetry")]);
 }
+
+#[tokio::test]
+async fn commits_in_zookeeper() {
+    let zookeeper = support::zookeeper(&[
+        ("/consumers/ancient/offsets/orders/0", "60"),
+        ("/consumers/ancient/offsets/orders/1", "0"),
+        ("/consumers/ancient/offsets/orders/x", "7"),
+        ("/consumers/ancient/offsets/gone/0", "7"),
+        ("/consumers/ancient/ids", ""),
+        ("/consumers/ahead/offsets/orders/0", "1000"),
+        ("/consumers/console-1/offsets/orders/0", "1"),
+    ])
+    .await;
+    // Nobody listens at the first.
+    let servers = format!("--zookeeper.server=127.0.0.1:1,{zookeeper}");
+    let flags = [
+        "--use.consumelag.zookeeper",
+        "--kafka.labels=cluster=east",
+        "--group.exclude=console",
+        &servers,
+    ];
+    let rig = rig(orders(), &flags).await;
+    for _ in 0..2 {
+        rig.agent.poll().await;
+    }
+    assert_eq!(
+        rig.lines("kafka_consumergroupzookeeper_lag_zookeeper"),
+        [
+            r#"kafka_consumergroupzookeeper_lag_zookeeper{consumergroup="ahead",partition="0",topic="orders"} 0"#,
+            r#"kafka_consumergroupzookeeper_lag_zookeeper{consumergroup="ancient",partition="0",topic="orders"} 40"#,
+        ]
+    );
+    assert!(rig.lines("kafka_lag_agent_request_errors").is_empty());
+
+    let gone = rig_with(
+        start(orders()).await,
+        &[
+            "--use.consumelag.zookeeper",
+            "--zookeeper.server=127.0.0.1:1",
+        ],
+    );
+    gone.agent.poll().await;
+    assert_eq!(gone.lines("kafka_up"), ["kafka_up 1"]);
+    assert_eq!(
+        gone.lines("kafka_lag_agent_request_errors"),
+        [r#"kafka_lag_agent_request_errors_total{api="ZooKeeper",reason="connect"} 1"#]
+    );
+}
+
+/// Whatever something that is no ZooKeeper answers, the poll goes on.
+#[tokio::test]
+async fn what_is_no_zookeeper_is_an_error() {
+    for answer in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        &[0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 1, 9, 0xff, 0xff, 0xff, 0xff],
+        // A greeting, then 2^31 - 1 children.
+        &[
+            0, 0, 0, 1, 0, 0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff,
+            0xff, 0xff,
+        ],
+        // A greeting, then the answer to another request.
+        &[
+            0, 0, 0, 1, 0, 0, 0, 0, 16, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ],
+        &[],
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+                let mut request = [0; 128];
+                let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await;
+                let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await;
+            }
+        });
+        let server = format!("--zookeeper.server={address}");
+        let flags = [
+            "--use.consumelag.zookeeper",
+            &server,
+            "--kafka.request-timeout=2s",
+        ];
+        let rig = rig(orders(), &flags).await;
+        rig.agent.poll().await;
+        assert_eq!(rig.lines("kafka_up"), ["kafka_up 1"]);
+        let errors = rig.lines(r#"kafka_lag_agent_request_errors_total{api="ZooKeeper""#);
+        assert_eq!(errors.len(), 1, "{answer:?}");
+    }
+}

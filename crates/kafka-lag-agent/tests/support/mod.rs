@@ -90,6 +90,70 @@ pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
+/// A ZooKeeper that holds these nodes and their contents, for one connection after the other.
+pub async fn zookeeper(nodes: &[(&str, &str)]) -> SocketAddr {
+    let nodes: BTreeMap<String, String> = nodes
+        .iter()
+        .map(|(path, data)| ((*path).to_owned(), (*data).to_owned()))
+        .collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut greeted = false;
+            while let Ok(size) = stream.read_i32().await {
+                let mut request = vec![0; size as usize];
+                stream.read_exact(&mut request).await.expect("a request");
+                let mut answer = Vec::new();
+                if greeted {
+                    znode(&nodes, &mut &request[..], &mut answer);
+                } else {
+                    answer.put_bytes(0, 37);
+                }
+                greeted = true;
+                stream.write_i32(answer.len() as i32).await.expect("open");
+                stream.write_all(&answer).await.expect("open");
+            }
+        }
+    });
+    address
+}
+
+fn znode(nodes: &BTreeMap<String, String>, mut request: &[u8], answer: &mut Vec<u8>) {
+    use bytes::Buf;
+    answer.put_i32(request.get_i32());
+    answer.put_i64(1);
+    let kind = request.get_i32();
+    if kind == -11 {
+        return answer.put_i32(0);
+    }
+    let length = request.get_i32() as usize;
+    let path = std::str::from_utf8(&request[..length]).expect("a path");
+    let below = format!("{path}/");
+    let mut children: Vec<&str> = nodes
+        .keys()
+        .filter_map(|node| node.strip_prefix(&below)?.split('/').next())
+        .collect();
+    children.dedup();
+    let put = |out: &mut Vec<u8>, text: &str| {
+        out.put_i32(text.len() as i32);
+        out.put_slice(text.as_bytes());
+    };
+    match (kind, nodes.get(path)) {
+        (8, _) if !children.is_empty() => {
+            answer.put_i32(0);
+            answer.put_i32(children.len() as i32);
+            children.iter().for_each(|child| put(answer, child));
+        }
+        (4, Some(data)) => {
+            answer.put_i32(0);
+            put(answer, data);
+            answer.put_bytes(0, 68);
+        }
+        _ => answer.put_i32(-101),
+    }
+}
+
 /// One topic of two partitions, one group with known lag.
 pub fn orders() -> State {
     let billing = FakeGroup {

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use e2e::{Process, free_port, get, part, wait_for};
 
+/// The longest wait for anything: what shares the machine may be many builds.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
 /// The folder of our programs. Built together: one by one cargo would choose other features of what
 /// they share, and build that again.
 pub fn programs() -> &'static Path {
@@ -49,7 +52,7 @@ impl Agent {
     /// Waits until all `expected` series have their values; those with no value are to be absent.
     ///
     /// # Panics
-    /// After a minute, with what the page has instead.
+    /// In the end, with what the page has instead.
     #[track_caller]
     pub fn shows(&self, expected: &[(&str, Option<f64>)]) -> Page {
         let start = std::time::Instant::now();
@@ -61,7 +64,7 @@ impl Agent {
             let Some((series, value)) = wrong else {
                 return page;
             };
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > PATIENCE {
                 let name = series.split('{').next().unwrap_or_default();
                 let near: Vec<_> = page.0.iter().filter(|(s, _)| s.starts_with(name)).collect();
                 let log = self.process.log_text();
@@ -74,7 +77,7 @@ impl Agent {
     /// Waits until something is true of the page.
     #[track_caller]
     pub fn becomes<T>(&self, what: &str, condition: impl Fn(&Page) -> Option<T>) -> T {
-        wait_for(what, Duration::from_secs(60), || condition(&self.page()))
+        wait_for(what, PATIENCE, || condition(&self.page()))
     }
 }
 

@@ -2,12 +2,11 @@
 //! page scraper-store scrapes together with the agent's.
 
 use std::path::Path;
-use std::time::Duration;
 
 use e2e::{Process, Stack, free_port, query, wait_for};
 use serde_json::Value;
 
-use crate::agent::{Agent, programs};
+use crate::agent::{Agent, PATIENCE, programs};
 use crate::cluster::Cluster;
 
 /// `kafka-consumer-groups --describe` has the offsets and lags that the page has.
@@ -46,6 +45,31 @@ pub fn kafkas_own_tool(agent: &Agent, cluster: &Cluster) {
     assert!(compared >= 4, "{text}");
 }
 
+/// A real ZooKeeper, with a commit of an old consumer; gives its address.
+pub fn zookeeper(cluster: &Cluster) -> (Process, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let port = address.rsplit(':').next().unwrap_or_default();
+    let data = cluster.dir.join("zookeeper").display().to_string();
+    let class = "org.apache.zookeeper.server.ZooKeeperServerMain";
+    let server = cluster.start_tool("zookeeper", class, &[port, &data]);
+    wait_for("ZooKeeper listens", PATIENCE, || {
+        std::net::TcpStream::connect(&address).ok()
+    });
+    let mut orders = String::new();
+    for (path, data) in [
+        ("/consumers", ""),
+        ("/consumers/ancient", ""),
+        ("/consumers/ancient/offsets", ""),
+        ("/consumers/ancient/offsets/orders", ""),
+        ("/consumers/ancient/offsets/orders/1", "33"),
+    ] {
+        orders += &format!("create {path} \"{data}\"\n");
+    }
+    let class = "org.apache.zookeeper.ZooKeeperMain";
+    cluster.tool_with_input(class, &["-server", &address], &orders);
+    (server, address)
+}
+
 /// scraper-store scrapes both pages; they agree, and every query of the dashboard has an answer.
 pub fn the_jmx_exporter(agent: &Agent, jmx: u16, dir: &Path) {
     let config = dir.join("prometheus.yml");
@@ -69,7 +93,7 @@ pub fn the_jmx_exporter(agent: &Agent, jmx: u16, dir: &Path) {
     Stack::wait_ready("scraper-store", &url);
     let ends = |query: &str| {
         let what = format!("{query} has answers");
-        wait_for(&what, Duration::from_secs(60), || {
+        wait_for(&what, PATIENCE, || {
             let found = instant(&url, query);
             (!found.is_empty()).then_some(found)
         })

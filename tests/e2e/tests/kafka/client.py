@@ -22,7 +22,7 @@ joined = {}
 
 def done(futures):
     for future in futures.values():
-        future.result(60)
+        future.result(180)
 
 
 def create(topic, partitions, replication=1, config={}):
@@ -47,7 +47,7 @@ def produce(topic, partition, count, timestamp=0, size=10, key=False):
             timestamp=timestamp,
             on_delivery=report,
         )
-    left = producer.flush(60)
+    left = producer.flush(180)
     if failed or left:
         raise RuntimeError(f"{left} not sent, {failed[:1]}")
 
@@ -88,7 +88,7 @@ def join(group, topic, protocol, partitions):
     thread = threading.Thread(target=poll)
     thread.start()
     joined[group] = (stop, thread)
-    if not assigned.wait(60):
+    if not assigned.wait(180):
         raise RuntimeError(f"{group} was assigned nothing")
 
 

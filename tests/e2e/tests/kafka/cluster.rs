@@ -136,9 +136,24 @@ impl Cluster {
     /// # Panics
     /// Where it fails.
     pub fn tool(&self, class: &str, args: &[&str]) -> String {
+        self.tool_with_input(class, args, "")
+    }
+
+    /// [`Cluster::tool`], with something to read.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn tool_with_input(&self, class: &str, args: &[&str], input: &str) -> String {
         let mut all = self.java(128);
         all.push(class.to_owned());
-        let output = Command::new("java").args(all).args(args).output();
+        let file = self.dir.join("input");
+        std::fs::write(&file, input).expect("the folder can be written");
+        let file = std::fs::File::open(&file).expect("just written");
+        let output = Command::new("java")
+            .args(all)
+            .args(args)
+            .stdin(file)
+            .output();
         let output = output.expect("java can be run");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr);
@@ -266,7 +281,7 @@ fn properties(
          transaction.state.log.replication.factor={copies}\n\
          transaction.state.log.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
-         broker.session.timeout.ms=4000\n\
+         broker.session.timeout.ms=6000\n\
          broker.heartbeat.interval.ms=500\n\
          controlled.shutdown.enable=true\n\
          offsets.retention.check.interval.ms=1000\n",
@@ -312,10 +327,9 @@ impl Broker {
     /// Waits until the broker takes connections.
     ///
     /// # Panics
-    /// After a minute, with its log.
+    /// After four minutes: what shares the machine may be many builds.
     pub fn wait(&self) {
-        let what = format!("the broker listens; its log:\n{}", self.process.log_text());
-        wait_for(&what, Duration::from_secs(90), || {
+        wait_for("the broker listens", Duration::from_secs(240), || {
             TcpStream::connect(("127.0.0.1", self.plain)).ok()
         });
     }

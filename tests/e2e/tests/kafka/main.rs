@@ -9,12 +9,12 @@ mod cluster;
 mod listeners;
 mod three_brokers;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::{free_port, wait_for};
 use serde_json::json;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, PATIENCE};
 use crate::client::Client;
 use crate::cluster::{Cluster, Wishes};
 
@@ -61,10 +61,24 @@ fn one_broker(version: &'static str) {
         cluster.start_tool("share-consumer", class, &args)
     });
     let flag = format!("--kafka.server={server}");
-    let agent = Agent::start(&cluster.dir, "agent", &[&flag]);
+    // Old consumers are old clusters' business.
+    let zookeeper = (!new).then(|| beside::zookeeper(&cluster));
+    let old = zookeeper.iter().flat_map(|(_, address)| {
+        [
+            "--use.consumelag.zookeeper".to_owned(),
+            format!("--zookeeper.server={address}"),
+        ]
+    });
+    let flags: Vec<String> = old.chain([flag]).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let agent = Agent::start(&cluster.dir, "agent", &flags);
     topics_and_brokers(&agent, &cluster);
     groups(&agent);
     ages(&agent);
+    if !new {
+        let lag = r#"kafka_consumergroupzookeeper_lag_zookeeper{consumergroup="ancient",partition="1",topic="orders"}"#;
+        agent.shows(&[(lag, Some(17.0))]);
+    }
     if new {
         new_groups(&agent, &mut client);
         beside::kafkas_own_tool(&agent, &cluster);
@@ -294,7 +308,7 @@ fn new_groups(agent: &Agent, client: &mut Client) {
     ]);
     // A share group begins at the end of the log, wherever that is when its member is ready.
     let labels = r#"{consumergroup="sharers",partition="0",topic="shared"}"#;
-    wait_for("the share group reads", Duration::from_secs(60), || {
+    wait_for("the share group reads", PATIENCE, || {
         client.order(json!({"do": "produce", "topic": "shared", "partition": 0, "count": 1}));
         let page = agent.page();
         let read = page.value(&format!("kafka_consumergroup_current_offset{labels}"));
@@ -375,7 +389,7 @@ fn restart_and_expire(agent: &Agent, cluster: &mut Cluster) {
             Some(110.0),
         ),
     ]);
-    wait_for("the group expires", Duration::from_secs(100), || {
+    wait_for("the group expires", PATIENCE, || {
         let page = agent.page();
         let gone = page.value("kafka_up") == Some(1.0)
             && page.value(kept).is_none()
