@@ -7,3 +7,4 @@
 
 mod alert;
 mod durability;
+mod restart;

@@ -1,0 +1,120 @@
+//! A start with a long log: samples are taken at once, and nobody is told that all is there before it
+//! is.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use e2e::{Process, build_services, free_port, get, get_json, post, query, wait_for};
+use prost::Message;
+use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().as_millis() as i64
+}
+
+/// One sample each of `count` series.
+fn request(count: usize, t_ms: i64) -> Vec<u8> {
+    let label = |name: &str, value: String| Label {
+        name: name.into(),
+        value,
+    };
+    let series = (0..count)
+        .map(|i| TimeSeries {
+            labels: vec![
+                label("__name__", "long_log".into()),
+                label("i", format!("{i:06}")),
+            ],
+            samples: vec![Sample {
+                value: i as f64,
+                timestamp: t_ms,
+            }],
+            ..TimeSeries::default()
+        })
+        .collect();
+    let request = WriteRequest {
+        timeseries: series,
+        ..WriteRequest::default()
+    };
+    snap::raw::Encoder::new()
+        .compress_vec(&request.encode_to_vec())
+        .unwrap()
+}
+
+#[test]
+fn samples_are_taken_while_the_log_is_read() {
+    const SERIES: usize = 5_000;
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}");
+    let args = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", dir.path().join("data").display()),
+        format!("--web.listen-address={address}"),
+        format!("--grpc-address=127.0.0.1:{}", free_port()),
+        "--web.enable-remote-write-receiver".to_owned(),
+    ];
+    let program = build_services().join("scraper-store");
+    let mut store = Process::start("scraper-store", &program, &args, dir.path());
+    let ready = || {
+        wait_for("scraper-store gets ready", Duration::from_secs(60), || {
+            get(&format!("{url}/-/ready")).filter(|(status, _)| *status == 200)
+        })
+    };
+    let write = |t_ms| {
+        let answer = post(&format!("{url}/api/v1/write"), &[], &request(SERIES, t_ms));
+        answer.map(|(status, _)| status)
+    };
+    ready();
+    let start_ms = now_ms() - 1_000_000;
+    let rounds = 100;
+    for round in 0..rounds {
+        assert_eq!(write(start_ms + round * 1000), Some(204));
+    }
+    store.kill();
+    store.restart();
+    // As soon as it takes samples; whether that is before it is ready shows below.
+    let mut t_ms = start_ms + rounds * 1000;
+    wait_for("a write is taken", Duration::from_secs(60), || {
+        write(t_ms).filter(|status| *status == 204)
+    });
+    let begun = Instant::now();
+    let mut taken = 1;
+    let mut early = 0;
+    loop {
+        let (before, _) = get(&format!("{url}/-/ready")).unwrap();
+        let replay = get_json(&format!("{url}/api/v1/status/walreplay")).unwrap();
+        let state = replay["data"]["state"].as_str().unwrap().to_owned();
+        let (answer, _) = get(&format!("{url}/api/v1/query?query=up")).unwrap();
+        let (after, _) = get(&format!("{url}/-/ready")).unwrap();
+        match (before, after) {
+            // Ready: everything is there.
+            (200, _) => {
+                assert_eq!((state.as_str(), answer), ("done", 200));
+                break;
+            }
+            // Not ready from the first to the last look: the query said so. (Between the replay's
+            // end and the word that it is over both answers are true.)
+            (503, 503) if state == "in progress" && answer != 200 => {
+                assert_eq!(answer, 503);
+                t_ms += 1000;
+                assert_eq!(write(t_ms), Some(204), "samples are taken meanwhile");
+                taken += 1;
+                early += 1;
+            }
+            _ => {}
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+    eprintln!("{early} writes while the log was being read");
+    let sum = query(&url, "sum(count_over_time(long_log[30m]))").unwrap();
+    let want = (rounds + taken) * SERIES as i64;
+    assert_eq!(sum[0]["value"][1].as_str(), Some(want.to_string().as_str()));
+    store.kill();
+    store.restart();
+    ready();
+    let sum = query(&url, "sum(count_over_time(long_log[30m]))").unwrap();
+    assert_eq!(sum[0]["value"][1].as_str(), Some(want.to_string().as_str()));
+    store.stop();
+}
