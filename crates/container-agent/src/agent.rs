@@ -11,7 +11,7 @@ use std::time::Duration;
 use exposition::{Family, Value, Writer};
 use parking_lot::Mutex;
 
-use crate::cgroup::Cgroups;
+use crate::cgroup::{Cgroups, read_file};
 use crate::engine_stats::Told;
 use crate::filesystems::{host, usage::Usages};
 use crate::groups::{Group, Groups};
@@ -266,10 +266,16 @@ impl Agent {
         let groups = self.config.groups;
         let cgroups = self.cgroups.as_ref()?;
         let (spec, mut stats) = cgroups.read(path, groups)?;
+        // Of a container the engine knows it; others are as old as their files, but for the root,
+        // whose files may be older than the machine's start.
+        let created_ms = match identity.and_then(|identity| identity.created_ms) {
+            None => cgroups.created_ms(path).max(boot_ms),
+            created_ms => created_ms,
+        };
         let mut container = Container {
             name: path.to_owned(),
             spec: Spec {
-                creation_ms: spec.creation_ms.max(boot_ms),
+                creation_ms: created_ms,
                 ..spec
             },
             ..Container::default()
@@ -337,7 +343,7 @@ impl Agent {
 
     fn proc_text(&self, pid: u32, file: &str) -> String {
         let path = self.host.proc.join(pid.to_string()).join(file);
-        std::fs::read_to_string(path).unwrap_or_default()
+        read_file(&path).unwrap_or_default()
     }
 
     fn network(&self, pid: u32) -> Network {

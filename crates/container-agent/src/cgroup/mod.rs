@@ -8,12 +8,13 @@ mod v2;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::groups::Groups;
 use crate::info::{Memory, Spec, Stats};
 
-pub use files::{Files, key_values};
+pub use files::{Files, key_values, read_file};
 pub use v2::add as add_operation;
 
 /// How deep the tree is followed: deeper than any the kernel or systemd makes.
@@ -91,12 +92,25 @@ impl Cgroups {
         Ok(paths)
     }
 
-    /// Limits, times and numbers of one cgroup; `None` if it is gone.
+    /// Limits and numbers of one cgroup; `None` if it is gone.
     pub fn read(&self, path: &str, groups: Groups) -> Option<(Spec, Stats)> {
         match self {
             Cgroups::V1(controllers) => controllers.read(path, groups),
             Cgroups::V2(root) => v2::read(&directory(root, path), groups),
         }
+    }
+
+    /// When a cgroup was made, as far as its files tell.
+    pub fn created_ms(&self, path: &str) -> Option<i64> {
+        let (roots, file) = match self {
+            Cgroups::V1(controllers) => (controllers.trees(), "cgroup.clone_children"),
+            Cgroups::V2(root) => (vec![root], "cgroup.events"),
+        };
+        let files = roots
+            .into_iter()
+            .map(|root| Files::new(directory(root, path)));
+        let times = files.flat_map(|files| [files.modified_ms(""), files.modified_ms(file)]);
+        times.flatten().min()
     }
 
     /// The processes of one cgroup, without those of the cgroups below it.
@@ -151,6 +165,12 @@ fn directory(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
+/// Whether a directory has none below it: one link is its name, one its own `.`, others are `..` of
+/// those below. Asking is cheaper than looking.
+fn is_leaf(entry: &std::fs::DirEntry) -> bool {
+    entry.metadata().is_ok_and(|metadata| metadata.nlink() == 2)
+}
+
 fn walk(entries: std::fs::ReadDir, parent: &str, depth: usize, paths: &mut BTreeSet<String>) {
     for entry in entries.flatten() {
         // Symbolic links are none of the kernel's, and could lead anywhere.
@@ -159,6 +179,7 @@ fn walk(entries: std::fs::ReadDir, parent: &str, depth: usize, paths: &mut BTree
         }
         let path = format!("{parent}/{}", entry.file_name().to_string_lossy());
         if depth < DEPTH
+            && !is_leaf(&entry)
             && let Ok(below) = std::fs::read_dir(entry.path())
         {
             walk(below, &path, depth + 1, paths);

@@ -67,7 +67,7 @@ fn version_2() {
         (spec.cpu.quota, spec.cpu.period, spec.cpu.limit),
         (50_000, 100_000, 2597)
     );
-    assert!(spec.has_memory && spec.creation_ms.is_some());
+    assert!(spec.has_memory && cgroups.created_ms(path).is_some());
     assert_eq!(
         (spec.memory.limit, spec.memory.swap_limit),
         (u64::MAX, 4096)
@@ -180,6 +180,7 @@ fn v1() -> tempfile::TempDir {
         );
     }
     put("blkio/cgroup.procs", "");
+    put("blkio/blkio.throttle.io_service_bytes", "Total 0\n");
     put(
         "blkio/docker/ab/blkio.throttle.io_service_bytes",
         "8:0 Read 10\n8:0 Write 20\n8:0 Total 30\nTotal 30\n",
@@ -241,4 +242,18 @@ fn no_cgroups() {
         none.display()
     )));
     assert!(matches!(Cgroups::find(dir.path()), Err(Error::Missing(_))));
+}
+
+#[test]
+fn long_files_are_read_to_their_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let long: String = (0..20_000).map(|pid| format!("{pid}\n")).collect();
+    write(dir.path(), "cgroup.controllers", "cpu\n");
+    write(dir.path(), "a/cgroup.procs", &long);
+    write(dir.path(), "a/without-end", "1");
+    let cgroups = Cgroups::find(dir.path()).unwrap();
+    assert_eq!(cgroups.processes("/a").len(), 20_000);
+    let without = read_file(&dir.path().join("a/without-end"));
+    assert_eq!(without.as_deref(), Some("1"));
+    assert_eq!(read_file(&dir.path().join("none")), None);
 }

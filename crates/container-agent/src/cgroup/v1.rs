@@ -21,6 +21,7 @@ pub struct Controllers {
     cpuacct: Option<PathBuf>,
     memory: Option<PathBuf>,
     blkio: Option<PathBuf>,
+    blkio_files: BlkioFiles,
     pids: Option<PathBuf>,
     hugetlb: Option<PathBuf>,
     cpuset: Option<PathBuf>,
@@ -38,12 +39,14 @@ impl Controllers {
         let cpu = mounted(&["cpu", "cpu,cpuacct", "cpuacct,cpu"], "cpu.shares");
         let cpuacct = mounted(&["cpuacct", "cpu,cpuacct", "cpuacct,cpu"], "cpuacct.usage");
         let memory = mounted(&["memory"], "memory.usage_in_bytes");
+        let blkio = mounted(&["blkio"], "cgroup.procs");
         Some(Controllers {
+            blkio_files: blkio.as_deref().map(BlkioFiles::find).unwrap_or_default(),
             any: cpu.clone().or(cpuacct.clone()).or(memory.clone())?,
             cpu,
             cpuacct,
             memory,
-            blkio: mounted(&["blkio"], "cgroup.procs"),
+            blkio,
             pids: mounted(&["pids"], "cgroup.procs"),
             hugetlb: mounted(&["hugetlb"], "cgroup.procs"),
             cpuset: mounted(&["cpuset"], "cgroup.procs"),
@@ -73,14 +76,7 @@ impl Controllers {
         if present.iter().all(|files| files.is_none()) {
             return None;
         }
-        let times = present.into_iter().flatten().flat_map(|files| {
-            [
-                files.modified_ms(""),
-                files.modified_ms("cgroup.clone_children"),
-            ]
-        });
         let spec = Spec {
-            creation_ms: times.flatten().min(),
             has_cpu: cpu.is_some(),
             cpu: cpu.as_ref().map(cpu_spec).unwrap_or_default(),
             has_memory: memory.is_some(),
@@ -104,7 +100,7 @@ impl Controllers {
         }
         if groups.any(&[Group::DiskIo, Group::Pressure]) {
             stats.disk_io = Some(match files(&self.blkio) {
-                Some(blkio) if groups.has(Group::DiskIo) => read_blkio(&blkio),
+                Some(blkio) if groups.has(Group::DiskIo) => self.blkio_files.read(&blkio),
                 _ => DiskIo::default(),
             });
         }
@@ -251,27 +247,65 @@ fn numa(text: &str, prefix: &str) -> Numa {
     numa
 }
 
-fn read_blkio(files: &Files) -> DiskIo {
-    // The statistics of the IO scheduler, where there is one that keeps them; else of throttling.
-    let lines = |name: &str, throttled: &str| {
-        let scheduler = operations(files, &format!("blkio.{name}_recursive"));
-        if scheduler.is_empty() && !throttled.is_empty() {
-            let recursive = operations(files, &format!("blkio.throttle.{throttled}_recursive"));
-            if recursive.is_empty() {
-                return operations(files, &format!("blkio.throttle.{throttled}"));
-            }
-            return recursive;
+/// The files of blkio that this kernel has, for each statistic in the order in which they are tried:
+/// those of the IO scheduler, where there is one that counts, else of throttling.
+#[derive(Debug, Clone, Default)]
+struct BlkioFiles {
+    service_bytes: Vec<String>,
+    serviced: Vec<String>,
+    queued: Vec<String>,
+    sectors: Vec<String>,
+    service_time: Vec<String>,
+    merged: Vec<String>,
+}
+
+impl BlkioFiles {
+    /// What lies in the tree's root.
+    fn find(root: &Path) -> BlkioFiles {
+        let present = |names: Vec<String>| -> Vec<String> {
+            let there = names.into_iter().filter(|name| root.join(name).exists());
+            there.collect()
+        };
+        let of_scheduler = |name: &str| {
+            present(vec![
+                format!("blkio.{name}_recursive"),
+                format!("blkio.bfq.{name}_recursive"),
+            ])
+        };
+        let with_throttling = |name: &str| {
+            let mut files = of_scheduler(name);
+            let throttling = present(vec![
+                format!("blkio.throttle.{name}_recursive"),
+                format!("blkio.throttle.{name}"),
+            ]);
+            // Older kernels lack the one with what lies below.
+            files.extend(throttling.into_iter().next());
+            files
+        };
+        BlkioFiles {
+            service_bytes: with_throttling("io_service_bytes"),
+            serviced: with_throttling("io_serviced"),
+            queued: of_scheduler("io_queued"),
+            sectors: of_scheduler("sectors"),
+            service_time: of_scheduler("io_service_time"),
+            merged: of_scheduler("io_merged"),
         }
-        scheduler
-    };
-    DiskIo {
-        io_service_bytes: lines("io_service_bytes", "io_service_bytes"),
-        io_serviced: lines("io_serviced", "io_serviced"),
-        io_queued: lines("io_queued", ""),
-        sectors: lines("sectors", ""),
-        io_service_time: lines("io_service_time", ""),
-        io_merged: lines("io_merged", ""),
-        ..DiskIo::default()
+    }
+
+    fn read(&self, files: &Files) -> DiskIo {
+        let first = |names: &[String]| {
+            let mut tried = names.iter().map(|name| operations(files, name));
+            tried.find(|disks| !disks.is_empty()).unwrap_or_default()
+        };
+        DiskIo {
+            io_service_bytes: first(&self.service_bytes),
+            io_serviced: first(&self.serviced),
+            io_queued: first(&self.queued),
+            sectors: first(&self.sectors),
+            io_service_time: first(&self.service_time),
+            io_merged: first(&self.merged),
+            ..DiskIo::default()
+        }
     }
 }
 

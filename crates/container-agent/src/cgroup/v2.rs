@@ -16,9 +16,7 @@ pub fn read(directory: &Path, groups: Groups) -> Option<(Spec, Stats)> {
     if !files.exist() {
         return None;
     }
-    let times = [files.modified_ms(""), files.modified_ms("cgroup.events")];
     let spec = Spec {
-        creation_ms: times.into_iter().flatten().min(),
         has_cpu: true,
         cpu: cpu_spec(&files),
         // The root has no limits.
