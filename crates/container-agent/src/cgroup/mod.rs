@@ -43,7 +43,7 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub enum Cgroups {
     /// Version 1: a tree for each controller.
-    V1(v1::Controllers),
+    V1(Box<v1::Controllers>),
     /// Version 2: one tree.
     V2(PathBuf),
 }
@@ -66,7 +66,7 @@ impl Cgroups {
             return Ok(Cgroups::V2(root.to_owned()));
         }
         match v1::Controllers::find(root) {
-            Some(controllers) => Ok(Cgroups::V1(controllers)),
+            Some(controllers) => Ok(Cgroups::V1(Box::new(controllers))),
             None => Err(Error::Missing(root.to_owned())),
         }
     }
