@@ -17,7 +17,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::string(
         "statsd.listen-udp",
         ":9125",
-        "The UDP address on which to receive statsd metric lines. \"\" disables it. Repeatable for multiple addresses.",
+        "The UDP address on which to receive statsd metric lines. \"\" disables it. Repeatable for multiple addresses. If it is not given, port 8125 of this host, where k6 and other clients send by default, is taken too if it is free.",
     )
     .repeatable(),
     Flag::string(

@@ -147,17 +147,32 @@ impl Bridge {
     /// A listener's way in.
     pub fn intake(self: &Arc<Bridge>) -> Intake {
         Intake {
-            mapping: self.mapping.load_full(),
-            cache: Cache::new(self.options.cache_size, self.options.eviction),
-            counts: Counts::default(),
-            key: Vec::new(),
-            bridge: Arc::clone(self),
+            tally: Tally::default(),
+            lines: 0,
+            dogstatsd_events: 0,
+            dogstatsd_checks: 0,
+            sink: Sink {
+                mapping: self.mapping.load_full(),
+                cache: Cache::new(self.options.cache_size, self.options.eviction),
+                counts: Counts::default(),
+                key: Vec::new(),
+                bridge: Arc::clone(self),
+            },
         }
     }
 }
 
 /// One listener's way into a [`Bridge`].
 pub struct Intake {
+    tally: Tally,
+    lines: u64,
+    dogstatsd_events: u64,
+    dogstatsd_checks: u64,
+    sink: Sink,
+}
+
+/// Where events go, apart from the [`Intake`] so that a line can be parsed straight into it.
+struct Sink {
     bridge: Arc<Bridge>,
     mapping: Arc<Mapping>,
     cache: Cache<Resolved>,
@@ -168,16 +183,12 @@ pub struct Intake {
 /// What a batch counted and [`Intake::flush`] publishes.
 #[derive(Default)]
 struct Counts {
-    tally: Tally,
-    lines: u64,
     events: [u64; 4],
     mapped: u64,
     dropped: u64,
     unmapped: u64,
     gets: u64,
     hits: u64,
-    dogstatsd_events: u64,
-    dogstatsd_checks: u64,
     cached: usize,
 }
 
@@ -192,38 +203,89 @@ impl Intake {
         self.line(&packet[start..], now);
     }
 
+    /// Takes a datagram whose end did not fit: its whole lines. The last one may have lost digits and
+    /// is counted as an error.
+    pub fn cut_packet(&mut self, packet: &[u8], now: Duration) {
+        if let Some(end) = memchr::memrchr(b'\n', packet) {
+            self.packet(&packet[..end], now);
+        }
+        self.lines += 1;
+        self.tally.error(Reason::OversizedPacket);
+    }
+
     /// Takes a line without its end.
     pub fn line(&mut self, line: &[u8], now: Duration) {
-        self.counts.lines += 1;
-        if let Some(relay) = &self.bridge.relay
+        self.lines += 1;
+        let bridge = &self.sink.bridge;
+        if let Some(relay) = &bridge.relay
             && !line.is_empty()
         {
             relay.line(line);
         }
-        let parser = self.bridge.options.parser;
+        let parser = bridge.options.parser;
         if parser.dogstatsd && line.first() == Some(&b'_') {
             // Upstream counts both as malformed samples.
             if line.starts_with(b"_e{") {
-                self.counts.dogstatsd_events += 1;
+                self.dogstatsd_events += 1;
                 return;
             }
             if line.starts_with(b"_sc|") {
-                self.counts.dogstatsd_checks += 1;
+                self.dogstatsd_checks += 1;
                 return;
             }
         }
-        let mut tally = self.counts.tally;
-        parser.parse(line, &mut tally, |event| self.event(&event, now));
-        self.counts.tally = tally;
+        let sink = &mut self.sink;
+        parser.parse(line, &mut self.tally, |event| sink.event(&event, now));
     }
 
+    /// Publishes what was counted and takes over a mapping that was reloaded; to be called after each
+    /// batch.
+    pub fn flush(&mut self) {
+        let own = &self.sink.bridge.own;
+        let lines = std::mem::take(&mut self.lines);
+        if lines > 0 {
+            own.batches.inc();
+            own.lines.add(lines);
+            let tally = std::mem::take(&mut self.tally);
+            own.samples.add(tally.samples);
+            own.tags.add(tally.tags);
+            own.tag_errors.add(tally.tag_errors);
+            for (reason, count) in Reason::ALL.into_iter().zip(tally.sample_errors) {
+                if count > 0 {
+                    own.sample_error(reason, count);
+                }
+            }
+            own.dogstatsd_events
+                .add(std::mem::take(&mut self.dogstatsd_events));
+            own.dogstatsd_checks
+                .add(std::mem::take(&mut self.dogstatsd_checks));
+        }
+        self.sink.flush();
+    }
+}
+
+impl Sink {
     fn event(&mut self, event: &Event<'_>, now: Duration) {
         let event_type = match event.action {
             Action::Count(_) => EventType::Counter,
             Action::Set(_) | Action::Change(_) | Action::Member(_) => EventType::Gauge,
             Action::Observe(..) => EventType::Observer,
         };
-        let resolved = self.resolve(event.name, event_type);
+        self.counts.gets += 1;
+        let fresh;
+        let resolved = match self.cache.find(event.name, event_type) {
+            Some(at) => {
+                self.counts.hits += 1;
+                self.cache.at(at)
+            }
+            None => {
+                fresh = Arc::new(Resolved::new(&self.mapping.mapper, event.name, event_type));
+                self.cache
+                    .insert(event.name, event_type, Arc::clone(&fresh));
+                &fresh
+            }
+        };
+        let own = &self.bridge.own;
         if resolved.drop {
             self.counts.dropped += 1;
             return;
@@ -231,7 +293,7 @@ impl Intake {
         if !resolved.mapped {
             self.counts.unmapped += 1;
         } else if resolved.name.is_empty() {
-            self.bridge.own.errors.with(&["empty_metric_name"]).inc();
+            own.errors.with(&["empty_metric_name"]).inc();
             return;
         } else {
             self.counts.mapped += 1;
@@ -249,11 +311,7 @@ impl Intake {
         if let Change::Count(value) = change
             && value < 0.0
         {
-            self.bridge
-                .own
-                .errors
-                .with(&["illegal_negative_counter"])
-                .inc();
+            own.errors.with(&["illegal_negative_counter"]).inc();
             return;
         }
         let mut labels = SmallVec::<[(&str, &str); 12]>::new();
@@ -272,36 +330,59 @@ impl Intake {
             generation: self.mapping.generation,
             now,
         };
-        let number = match event.action {
-            Action::Count(_) => 0,
-            Action::Set(_) | Action::Change(_) => 1,
-            Action::Observe(..) => 2,
-            Action::Member(_) => 3,
+        let (number, times) = match event.action {
+            Action::Count(_) => (0, 1),
+            Action::Set(_) | Action::Change(_) => (1, 1),
+            Action::Observe(_, times) => (2, times),
+            Action::Member(_) => (3, 1),
         };
         match self.bridge.store.apply(&update, &mut self.key) {
-            Outcome::Applied => {
-                let times = match event.action {
-                    Action::Observe(_, times) => times,
-                    _ => 1,
-                };
-                self.counts.events[number] += times;
-            }
-            Outcome::Conflict => self
-                .bridge
-                .own
-                .conflict(EVENT_TYPES[number], &resolved.name),
-            Outcome::Limited => self.bridge.own.limit(&resolved.name),
+            Outcome::Applied => self.counts.events[number] += times,
+            Outcome::Conflict => own.conflict(EVENT_TYPES[number], &resolved.name),
+            Outcome::Limited => own.limit(&resolved.name),
         }
     }
 
-    fn resolve(&mut self, name: &str, event_type: EventType) -> Arc<Resolved> {
-        self.counts.gets += 1;
-        if let Some(known) = self.cache.get(name, event_type) {
-            self.counts.hits += 1;
-            return known;
+    fn flush(&mut self) {
+        let own = &self.bridge.own;
+        let cached = self.cache.len();
+        let counts = std::mem::replace(
+            &mut self.counts,
+            Counts {
+                cached,
+                ..Counts::default()
+            },
+        );
+        if counts.gets > 0 {
+            for (counter, count) in own.events.iter().zip(counts.events) {
+                counter.add(count);
+            }
+            own.unmapped.add(counts.unmapped);
+            if counts.mapped > 0 {
+                own.mapped.with(&["map"]).add(counts.mapped);
+            }
+            if counts.dropped > 0 {
+                own.mapped.with(&["drop"]).add(counts.dropped);
+            }
+            own.cache_gets.add(counts.gets);
+            own.cache_hits.add(counts.hits);
         }
-        let mapper = &self.mapping.mapper;
-        let resolved = Arc::new(match mapper.find(name, event_type) {
+        let current = self.bridge.mapping.load();
+        if current.generation != self.mapping.generation {
+            self.mapping = Arc::clone(&current);
+            self.cache.clear();
+            self.counts.cached = 0;
+        }
+        if self.counts.cached != counts.cached {
+            own.cache_length
+                .add(self.counts.cached as f64 - counts.cached as f64);
+        }
+    }
+}
+
+impl Resolved {
+    fn new(mapper: &Mapper, name: &str, event_type: EventType) -> Resolved {
+        match mapper.find(name, event_type) {
             Some(found) => Resolved {
                 drop: found.rule.action == RuleAction::Drop,
                 mapped: true,
@@ -324,55 +405,11 @@ impl Intake {
                 scale: None,
                 observer: Arc::clone(&mapper.observer),
             },
-        });
-        self.cache.insert(name, event_type, Arc::clone(&resolved));
-        resolved
-    }
-
-    /// Publishes what was counted and takes over a mapping that was reloaded; to be called after each
-    /// batch.
-    pub fn flush(&mut self) {
-        let own = &self.bridge.own;
-        let cached = self.counts.cached;
-        let counts = std::mem::take(&mut self.counts);
-        if counts.lines > 0 {
-            own.batches.inc();
         }
-        own.lines.add(counts.lines);
-        own.samples.add(counts.tally.samples);
-        own.tags.add(counts.tally.tags);
-        own.tag_errors.add(counts.tally.tag_errors);
-        for (reason, count) in Reason::ALL.into_iter().zip(counts.tally.sample_errors) {
-            if count > 0 {
-                own.sample_error(reason, count);
-            }
-        }
-        for (counter, count) in own.events.iter().zip(counts.events) {
-            counter.add(count);
-        }
-        own.unmapped.add(counts.unmapped);
-        if counts.mapped > 0 {
-            own.mapped.with(&["map"]).add(counts.mapped);
-        }
-        if counts.dropped > 0 {
-            own.mapped.with(&["drop"]).add(counts.dropped);
-        }
-        own.cache_gets.add(counts.gets);
-        own.cache_hits.add(counts.hits);
-        own.dogstatsd_events.add(counts.dogstatsd_events);
-        own.dogstatsd_checks.add(counts.dogstatsd_checks);
-        let current = self.bridge.mapping.load();
-        if current.generation != self.mapping.generation {
-            self.mapping = Arc::clone(&current);
-            self.cache.clear();
-        }
-        own.cache_length
-            .add(self.cache.len() as f64 - cached as f64);
-        self.counts.cached = self.cache.len();
     }
 }
 
-impl Drop for Intake {
+impl Drop for Sink {
     fn drop(&mut self) {
         self.bridge
             .own

@@ -16,7 +16,7 @@ mod metrics;
 mod relay;
 mod store;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -119,15 +119,21 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
         .iter()
         .map(String::as_str)
         .collect();
-    let mut drops: Vec<Box<dyn Fn() -> f64 + Send + Sync>> = Vec::new();
+    let mut listeners = Vec::new();
     for address in udp.iter().filter(|address| !address.is_empty()) {
         let addresses = listen::addresses("statsd.listen-udp", address)?;
         let sockets = match args.count("statsd.udp-sockets") {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
             count => count,
         };
-        let listener = listen::UdpListener::bind(&addresses, sockets, buffer)
-            .map_err(|e| failed("failed to start UDP listener", e))?;
+        let listener = listen::UdpListener::bind(&addresses, sockets, buffer);
+        listeners.push(listener.map_err(|e| failed("failed to start UDP listener", e))?);
+    }
+    if !args.is_set("statsd.listen-udp") {
+        listeners.extend(usual_port(buffer));
+    }
+    let mut drops: Vec<Box<dyn Fn() -> f64 + Send + Sync>> = Vec::new();
+    for listener in listeners {
         running.udp.push(listener.address());
         drops.push(Box::new(listener.drops()));
         let started = listener.run(&bridge, &boot.shutdown);
@@ -159,6 +165,7 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
         threads.push(started.map_err(|e| failed("cannot start a thread", e))?);
     }
     running.threads = threads;
+    let udp: Vec<String> = running.udp.iter().map(SocketAddr::to_string).collect();
     tracing::info!(
         udp = udp.join(","),
         tcp,
@@ -176,6 +183,24 @@ pub async fn start(boot: &Boot) -> Result<Running, Error> {
     running.http = boot.http_with(landing_page(&metrics_path), options).await?;
     boot.ready();
     Ok(running)
+}
+
+/// k6 and most other clients send to StatsD's usual port when told nothing; where nobody else has it,
+/// the bridge takes it on this host.
+fn usual_port(buffer: Option<usize>) -> Vec<listen::UdpListener> {
+    let hosts = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ];
+    let addresses = hosts.map(|host| SocketAddr::from((host, 8125)));
+    let bind = |address: SocketAddr| match listen::UdpListener::bind(&[address], 1, buffer) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::info!(%address, err = %error, "not listening on StatsD's usual port");
+            None
+        }
+    };
+    addresses.into_iter().filter_map(bind).collect()
 }
 
 impl Running {

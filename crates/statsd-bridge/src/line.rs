@@ -59,11 +59,13 @@ pub enum Reason {
     InvalidSampleFactor,
     MalformedContainerId,
     IllegalEvent,
+    /// Ours: the end of a datagram that was longer than our buffer.
+    OversizedPacket,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::MalformedLine,
         Reason::MixedTaggingStyles,
         Reason::NotEnoughPartsAfterColon,
@@ -73,6 +75,7 @@ impl Reason {
         Reason::InvalidSampleFactor,
         Reason::MalformedContainerId,
         Reason::IllegalEvent,
+        Reason::OversizedPacket,
     ];
 
     /// The value of label `reason` of `statsd_exporter_sample_errors_total`.
@@ -87,6 +90,7 @@ impl Reason {
             Reason::InvalidSampleFactor => "invalid_sample_factor",
             Reason::MalformedContainerId => "malformed_container_id",
             Reason::IllegalEvent => "illegal_event",
+            Reason::OversizedPacket => "oversized_packet",
         }
     }
 }
@@ -105,7 +109,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn error(&mut self, reason: Reason) {
+    pub(crate) fn error(&mut self, reason: Reason) {
         self.sample_errors[reason as usize] += 1;
     }
 }
@@ -188,21 +192,21 @@ impl Parser {
         let Ok(line) = std::str::from_utf8(line) else {
             return tally.error(Reason::MalformedLine);
         };
-        let (full_name, rest) = match line.split_once(':') {
+        let (full_name, rest) = match split(line, b':') {
             Some((name, rest)) if !name.is_empty() => (name, rest),
             _ => return tally.error(Reason::MalformedLine),
         };
         let mut tags = Tags::new();
         let name = self.name_and_tags(full_name, &mut tags, &mut tally.tag_errors);
-        let uses_dogstatsd = rest.contains("|#");
+        let uses_dogstatsd = has_dogstatsd_tags(rest);
         if uses_dogstatsd && !tags.is_empty() {
             return tally.error(Reason::MixedTaggingStyles);
         }
-        let Some((values, tail)) = rest.split_once('|') else {
+        let Some((values, tail)) = split(rest, b'|') else {
             return tally.error(Reason::NotEnoughPartsAfterColon);
         };
-        if values.contains(':') {
-            let kind = Type::of(tail.split('|').next().unwrap_or_default());
+        if memchr::memchr(b':', values.as_bytes()).is_some() {
+            let kind = Type::of(first(tail, b'|'));
             let may_have_many = kind.is_observer() || (kind == Type::Set && self.sets);
             if !may_have_many {
                 return tally.error(Reason::InvalidExtendedAggregateType);
@@ -218,8 +222,12 @@ impl Parser {
             self.sample(&name, values, &tail, &tags, tally, &mut sink);
         } else {
             sort_tags(&mut tags);
-            for sample in rest.split(':') {
-                let Some((value, tail)) = sample.split_once('|') else {
+            // Most lines end with their first sample.
+            let mut samples = Some(rest);
+            while let Some(here) = samples {
+                let sample = first(here, b':');
+                samples = here.get(sample.len() + 1..);
+                let Some((value, tail)) = split(sample, b'|') else {
                     tally.samples += 1;
                     tally.error(Reason::MalformedComponent);
                     continue;
@@ -246,10 +254,12 @@ impl Parser {
             return tally.error(Reason::MalformedComponent);
         }
         let is_set = tail.kind == Type::Set && self.sets;
-        let value = match number(text) {
-            _ if is_set => 0.0,
-            Ok(value) => value,
-            Err(_) => return tally.error(Reason::MalformedValue),
+        let value = match is_set {
+            true => 0.0,
+            false => match number(text) {
+                Ok(value) => value,
+                Err(_) => return tally.error(Reason::MalformedValue),
+            },
         };
         tally.tag_errors += tail.tag_errors;
         tally.sample_errors[Reason::InvalidSampleFactor as usize] += tail.bad_rates;
@@ -275,35 +285,46 @@ impl Parser {
 
     /// Reads what follows the value; DogStatsD tags and the container's id go to `tags`.
     fn tail<'a>(&self, text: &'a str, tags: &mut Tags<'a>) -> Tail {
-        let (kind, rest) = match text.split_once('|') {
+        let (kind, rest) = match split(text, b'|') {
             Some((kind, rest)) => (kind, Some(rest)),
             None => (text, None),
         };
         let mut tail = Tail {
             kind: Type::of(kind),
-            // Value and type are two components, at most six may follow.
-            too_long: memchr::memchr_iter(b'|', text.as_bytes()).count() > 6,
             ..Tail::default()
         };
         let Some(rest) = rest else { return tail };
+        let (mut bars, mut empty) = (1, rest.is_empty() || rest.starts_with('|'));
+        for at in memchr::memchr_iter(b'|', rest.as_bytes()) {
+            bars += 1;
+            empty |= matches!(rest.as_bytes().get(at + 1), None | Some(b'|'));
+        }
+        // Value and type are two components, at most six may follow.
+        tail.too_long = bars > 6;
         if tail.too_long {
             return tail;
         }
-        if rest.split('|').any(str::is_empty) {
+        if empty {
             tail.refused = Some(Reason::MalformedComponent);
             return tail;
         }
-        for component in rest.split('|') {
+        let mut components = Some(rest);
+        while let Some(here) = components {
+            let component = first(here, b'|');
+            components = here.get(component.len() + 1..);
             match component.as_bytes()[0] {
                 b'@' => tail.rate(&component[1..]),
                 b'#' => {
                     if self.dogstatsd {
                         each_tag(&component[1..], |tag| {
                             let tag = tag.strip_prefix('#').unwrap_or(tag);
-                            push_tag(tag, ':', tags, &mut tail.tag_errors);
+                            push_tag(tag, b':', tags, &mut tail.tag_errors);
                         });
                     }
                 }
+                // What else DogStatsD's clients say of the container and of the tags they wish for.
+                b'c' if component.starts_with("card:") => {}
+                b'e' if component.starts_with("e:") => {}
                 b'c' => match component.strip_prefix("c:") {
                     Some(id) if !id.is_empty() => tags.push((Cow::Borrowed("container_id"), id)),
                     _ => {
@@ -329,7 +350,13 @@ impl Parser {
         tags: &mut Tags<'a>,
         errors: &mut u64,
     ) -> Cow<'a, str> {
-        let mut push = |tag| push_tag(tag, '=', tags, errors);
+        let mut push = |tag| push_tag(tag, b'=', tags, errors);
+        let bytes = name.as_bytes();
+        if memchr::memchr3(b'[', b']', b'#', bytes).is_none()
+            && memchr::memchr(b',', bytes).is_none()
+        {
+            return Cow::Borrowed(name);
+        }
         if self.signalfx {
             match (name.find('['), name.find(']')) {
                 (Some(open), Some(close)) if open < close => {
@@ -402,14 +429,14 @@ fn number(text: &str) -> Result<f64, NumError> {
 fn each_tag<'a>(text: &'a str, mut tag: impl FnMut(&'a str)) {
     let mut rest = text;
     while !rest.is_empty() {
-        let (head, tail) = rest.split_once(',').unwrap_or((rest, ""));
+        let (head, tail) = split(rest, b',').unwrap_or((rest, ""));
         tag(head);
         rest = tail;
     }
 }
 
-fn push_tag<'a>(tag: &'a str, separator: char, tags: &mut Tags<'a>, errors: &mut u64) {
-    match tag.split_once(separator) {
+fn push_tag<'a>(tag: &'a str, separator: u8, tags: &mut Tags<'a>, errors: &mut u64) {
+    match split(tag, separator) {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             tags.push((escape_metric_name(name), value));
         }
@@ -417,9 +444,30 @@ fn push_tag<'a>(tag: &'a str, separator: char, tags: &mut Tags<'a>, errors: &mut
     }
 }
 
+/// What is before and after the first `mark`, an ASCII character; quicker than `str::split_once`.
+fn split(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(mark, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// What is before the first `mark`, or all.
+fn first(text: &str, mark: u8) -> &str {
+    match memchr::memchr(mark, text.as_bytes()) {
+        Some(at) => &text[..at],
+        None => text,
+    }
+}
+
+/// Whether `|#` is somewhere.
+fn has_dogstatsd_tags(text: &str) -> bool {
+    let text = text.as_bytes();
+    memchr::memchr_iter(b'|', text).any(|at| text.get(at + 1) == Some(&b'#'))
+}
+
 /// Sorts by name and keeps the last of doubles.
 fn sort_tags(tags: &mut Tags<'_>) {
-    if tags.len() > 1 {
+    // Most clients send their tags in one order, often this one.
+    if !tags.is_sorted_by(|a, b| a.0 < b.0) {
         tags.sort_by(|a, b| a.0.cmp(&b.0));
         tags.reverse();
         tags.dedup_by(|a, b| a.0 == b.0);
@@ -462,6 +510,10 @@ mod tests {
                 "a{b=2,container_id=id,z=1} Observe(1.0, 1)",
                 "a{b=2,container_id=id,z=1} Observe(2.0, 1)",
             ],
+        );
+        check(
+            "a:1|c|#z:1|c:id|e:it-false,cn-a|card:low|T1",
+            &["a{container_id=id,z=1} Count(1.0)"],
         );
         check("a:x|s", &[]);
         check("a:1|ms|@nan", &[]);

@@ -194,6 +194,32 @@ async fn a_flood_of_packets_is_counted_to_the_last() {
     bridge.stop().await;
 }
 
+/// Without `--statsd.listen-udp` clients that are told nothing are heard too; that somebody else has
+/// their port is no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_port_is_taken_if_it_is_free() {
+    let args = ["--web.listen-address=127.0.0.1:0", "--statsd.listen-tcp="];
+    let boot = Boot::new(&PROGRAM, &args).unwrap();
+    let holder = UdpSocket::bind("127.0.0.1:8125");
+    let running = match start(&boot).await {
+        Ok(running) => running,
+        // Another statsd_exporter on this machine: nothing to be seen.
+        Err(error) => return assert!(error.to_string().contains("UDP listener"), "{error}"),
+    };
+    let ports = running.udp.iter().map(SocketAddr::to_string);
+    assert!(!ports.clone().any(|a| a == "127.0.0.1:8125"), "{ports:?}");
+    assert_eq!(running.udp[0].port(), 9125);
+    drop(holder);
+    let bridge = Bridge { boot, running };
+    if let Some(usual) = bridge.running.udp.get(1) {
+        assert_eq!(usual.to_string(), "[::1]:8125");
+        let socket = UdpSocket::bind("[::1]:0").unwrap();
+        socket.send_to(b"usual:1|c", usual).unwrap();
+        bridge.wait_for(&["usual 1"]);
+    }
+    bridge.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_said() {
     let refusal = |args: &[&str]| {
@@ -223,6 +249,85 @@ async fn what_cannot_be_is_said() {
             Ok(_) => panic!("{args:?} is no mistake"),
         }
     }
+}
+
+/// What is no StatsD is counted by what is wrong with it, and what stands beside it arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_oversized_and_binary_packets_by_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("statsd.sock");
+    let bridge = bridge(&[&format!("--statsd.listen-unixgram={}", path.display())]).await;
+    let udp = bridge.udp();
+    let binary: Vec<u8> = (0..=255).collect();
+    for packet in [
+        // The largest there is: one line of it.
+        &[b'a'; 65_507][..],
+        // A line feed is the 10th byte, so these are two lines.
+        &binary,
+        b"fine:1|c\nbroken\nfine:1|c",
+        b"a:1",
+        b"a:x|c",
+        b"a:1|c|@often",
+        b"a:1|c|c:",
+        b"a:1|c||",
+        b"a:1|x",
+        b"a,b=c:1|c|#d:e",
+        b"a:1:2|c|#d:e",
+        b"a:1|c:2|c:3",
+    ] {
+        udp.send(packet).unwrap();
+    }
+    let mut oversized = b"fine:1|c\nfine:1|c\nbig:1|c|#k:".to_vec();
+    oversized.resize(100_000, b'v');
+    let unix = UnixDatagram::unbound().unwrap();
+    unix.send_to(&oversized, &path).unwrap();
+
+    let reason = |reason: &str, count: u64| {
+        format!("statsd_exporter_sample_errors_total{{reason=\"{reason}\"}} {count}")
+    };
+    let expected = [
+        "fine 4".to_owned(),
+        "statsd_exporter_udp_packets_total 12".to_owned(),
+        "statsd_exporter_unixgram_packets_total 1".to_owned(),
+        reason("malformed_line", 4),
+        reason("not_enough_parts_after_colon", 1),
+        reason("malformed_value", 1),
+        reason("invalid_sample_factor", 1),
+        reason("malformed_container_id", 1),
+        reason("malformed_component", 3),
+        reason("illegal_event", 1),
+        reason("mixed_tagging_styles", 1),
+        reason("invalid_extended_aggregate_type", 1),
+        reason("oversized_packet", 1),
+    ];
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    let page = bridge.wait_for(&expected);
+    assert!(!page.contains("big"), "{page}");
+    bridge.stop().await;
+}
+
+/// Memory is what the limits allow, however many tags and names come in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_tags_and_names_is_bounded_and_visible() {
+    let limits = [
+        "--statsd.max-series-per-metric=10",
+        "--statsd.max-series=50",
+    ];
+    let bridge = bridge(&limits).await;
+    let udp = bridge.udp();
+    for i in 0..300 {
+        let packet = format!("one:1|c|#id:{i}\nname{i}:1|c\none:1|c|#id:0");
+        udp.send(packet.as_bytes()).unwrap();
+    }
+    let page = bridge.wait_for(&[
+        "one{id=\"0\"} 301",
+        "statsd_exporter_series 50",
+        "statsd_exporter_events_limited_total{metric_name=\"one\"} 290",
+        "statsd_exporter_events_limited_total{metric_name=\"name299\"} 1",
+    ]);
+    assert_eq!(page.lines().filter(|l| l.starts_with("one{")).count(), 10);
+    assert_eq!(page.lines().filter(|l| l.starts_with("name")).count(), 40);
+    bridge.stop().await;
 }
 
 /// Native buckets travel in protobuf only; the text page has the classic ones.

@@ -1,6 +1,7 @@
 //! The sockets (statsd_exporter `pkg/listener/listener.go`): UDP and unix datagrams by threads that
 //! receive in batches, TCP by tasks.
 
+mod batch;
 mod tcp;
 mod udp;
 mod unixgram;

@@ -1,4 +1,4 @@
-//! UDP: several sockets on one port, each with a thread that takes many packets a system call.
+//! UDP: several sockets on one port, each with a thread.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,15 +9,8 @@ use std::thread::JoinHandle;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use service::Shutdown;
 
-use super::WAKE;
+use super::{WAKE, batch};
 use crate::intake::Bridge;
-
-/// Packets a system call takes at most.
-const BATCH: usize = 64;
-/// The largest UDP packet.
-const PACKET: usize = 65_536;
-/// What is asked of the kernel when the user asks for nothing; it gives what it may.
-const DEFAULT_BUFFER: usize = 8 << 20;
 
 /// Sockets that are bound and not yet read.
 pub(crate) struct UdpListener {
@@ -77,7 +70,11 @@ impl UdpListener {
                 let shutdown = shutdown.clone();
                 std::thread::Builder::new()
                     .name(format!("udp-{number}"))
-                    .spawn(move || receive(&sockets[number], &bridge, &shutdown))
+                    .spawn(move || {
+                        let (socket, packets) = (&sockets[number], &bridge.own.udp_packets);
+                        let pause = batch::pause(socket);
+                        batch::receive(socket, pause, "UDP", packets, &bridge, &shutdown);
+                    })
             })
             .collect()
     }
@@ -91,14 +88,7 @@ fn shared_socket(address: SocketAddr, buffer: Option<usize>) -> io::Result<UdpSo
     let flags = rustix::net::SocketFlags::CLOEXEC;
     let socket: OwnedFd = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
     sockopt::set_socket_reuseport(&socket, true)?;
-    match buffer {
-        Some(bytes) => sockopt::set_socket_recv_buffer_size(&socket, bytes)?,
-        // Only a wish: the default may do.
-        None => drop(sockopt::set_socket_recv_buffer_size(
-            &socket,
-            DEFAULT_BUFFER,
-        )),
-    }
+    batch::enlarge(&socket, buffer)?;
     rustix::net::bind(&socket, &address)?;
     let socket = UdpSocket::from(socket);
     socket.set_read_timeout(Some(WAKE))?;
@@ -122,75 +112,4 @@ fn kernel_drops(socket: &UdpSocket) -> u32 {
         )
     };
     if result == 0 { fields[DROPS] } else { 0 }
-}
-
-fn receive(socket: &UdpSocket, bridge: &Arc<Bridge>, shutdown: &Shutdown) {
-    let mut intake = bridge.intake();
-    let mut buffers = vec![0_u8; BATCH * PACKET];
-    let mut lengths = [0; BATCH];
-    while !shutdown.is_requested() {
-        let count = match receive_batch(socket, &mut buffers, &mut lengths) {
-            Ok(count) => count,
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::Interrupted
-                | io::ErrorKind::TimedOut => {
-                    // Takes over a reloaded mapping though nothing comes in.
-                    intake.flush();
-                    continue;
-                }
-                _ => {
-                    tracing::error!(err = %error, "cannot receive from UDP");
-                    std::thread::sleep(WAKE);
-                    continue;
-                }
-            },
-        };
-        let now = bridge.now();
-        for (packet, length) in buffers.chunks(PACKET).zip(&lengths[..count]) {
-            intake.packet(&packet[..*length], now);
-        }
-        bridge.own.udp_packets.add(count as u64);
-        intake.flush();
-    }
-}
-
-/// Waits for a packet and takes those that are there: how many.
-fn receive_batch(
-    socket: &UdpSocket,
-    buffers: &mut [u8],
-    lengths: &mut [usize; BATCH],
-) -> io::Result<usize> {
-    let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| libc::iovec {
-        iov_base: std::ptr::null_mut(),
-        iov_len: 0,
-    });
-    for (part, buffer) in parts.iter_mut().zip(buffers.chunks_mut(PACKET)) {
-        part.iov_base = buffer.as_mut_ptr().cast();
-        part.iov_len = buffer.len();
-    }
-    // SAFETY: all zeroes are a valid `mmsghdr`: null pointers and lengths of 0.
-    let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
-    for (header, part) in headers.iter_mut().zip(&mut parts) {
-        header.msg_hdr.msg_iov = part;
-        header.msg_hdr.msg_iovlen = 1;
-    }
-    // SAFETY: each header names one part, each part a piece of `buffers` of the length it says; all
-    // of them outlive the call.
-    let count = unsafe {
-        libc::recvmmsg(
-            socket.as_raw_fd(),
-            headers.as_mut_ptr(),
-            BATCH as libc::c_uint,
-            libc::MSG_WAITFORONE as _,
-            std::ptr::null_mut(),
-        )
-    };
-    let Ok(count) = usize::try_from(count) else {
-        return Err(io::Error::last_os_error());
-    };
-    for (length, header) in lengths.iter_mut().zip(&headers[..count]) {
-        *length = (header.msg_len as usize).min(PACKET);
-    }
-    Ok(count)
 }

@@ -7,10 +7,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use service::{Error, Shutdown};
 
-use super::WAKE;
+use super::{WAKE, batch};
 use crate::intake::Bridge;
 
 /// The socket, removed at the end.
@@ -43,10 +44,7 @@ impl UnixgramListener {
         let socket = UnixDatagram::bind(path).map_err(fault)?;
         std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(fault)?;
         socket.set_read_timeout(Some(WAKE)).map_err(fault)?;
-        if let Some(bytes) = buffer {
-            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, bytes)
-                .map_err(|e| fault(e.into()))?;
-        }
+        batch::enlarge(&socket, buffer).map_err(fault)?;
         Ok(UnixgramListener {
             socket,
             path: path.to_owned(),
@@ -62,30 +60,19 @@ impl UnixgramListener {
         let (bridge, shutdown) = (Arc::clone(bridge), shutdown.clone());
         std::thread::Builder::new()
             .name("unixgram".to_owned())
-            .spawn(move || self.receive(&bridge, &shutdown))
-    }
-
-    fn receive(&self, bridge: &Arc<Bridge>, shutdown: &Shutdown) {
-        let mut intake = bridge.intake();
-        let mut buffer = vec![0; 65_536];
-        while !shutdown.is_requested() {
-            match self.socket.recv(&mut buffer) {
-                Ok(length) => {
-                    bridge.own.unixgram_packets.inc();
-                    intake.packet(&buffer[..length], bridge.now());
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock
-                    | io::ErrorKind::Interrupted
-                    | io::ErrorKind::TimedOut => {}
-                    _ => {
-                        tracing::error!(err = %error, "cannot receive from the unix socket");
-                        std::thread::sleep(WAKE);
-                    }
-                },
-            }
-            intake.flush();
-        }
+            .spawn(move || {
+                let (socket, packets) = (&self.socket, &bridge.own.unixgram_packets);
+                // The queue is short and its senders wait for us: no pause.
+                let pause = Duration::ZERO;
+                batch::receive(
+                    socket,
+                    pause,
+                    "the unix socket",
+                    packets,
+                    &bridge,
+                    &shutdown,
+                );
+            })
     }
 }
 

@@ -66,7 +66,8 @@ impl<V> Cache<V> {
         self.slots.len()
     }
 
-    pub(crate) fn get(&mut self, name: &str, event_type: EventType) -> Option<Arc<V>> {
+    /// Where the answer is, for [`Cache::at`]; good until the next change.
+    pub(crate) fn find(&mut self, name: &str, event_type: EventType) -> Option<usize> {
         let hash = self.hasher.hash_one((name, event_type as u8));
         let slots = &self.slots;
         let found = self.table.find(hash, |at| {
@@ -77,7 +78,11 @@ impl<V> Cache<V> {
             self.unlink(at);
             self.link(at);
         }
-        Some(Arc::clone(&self.slots[at].answer))
+        Some(at)
+    }
+
+    pub(crate) fn at(&self, at: usize) -> &V {
+        &self.slots[at].answer
     }
 
     /// Remembers an answer to a name that is not in the cache.
@@ -152,19 +157,24 @@ impl<V> Cache<V> {
 mod tests {
     use super::*;
 
+    fn get<'c, V>(cache: &'c mut Cache<V>, name: &str, event_type: EventType) -> Option<&'c V> {
+        let at = cache.find(name, event_type)?;
+        Some(cache.at(at))
+    }
+
     #[test]
     fn the_least_recently_used_gives_way() {
         let mut cache = Cache::new(2, Eviction::Lru);
         cache.insert("a", EventType::Counter, Arc::new(1));
         cache.insert("a", EventType::Gauge, Arc::new(2));
-        assert_eq!(cache.get("a", EventType::Counter).as_deref(), Some(&1));
+        assert_eq!(get(&mut cache, "a", EventType::Counter), Some(&1));
         cache.insert("b", EventType::Counter, Arc::new(3));
-        assert!(cache.get("a", EventType::Gauge).is_none());
-        assert_eq!(cache.get("a", EventType::Counter).as_deref(), Some(&1));
-        assert_eq!(cache.get("b", EventType::Counter).as_deref(), Some(&3));
+        assert!(get(&mut cache, "a", EventType::Gauge).is_none());
+        assert_eq!(get(&mut cache, "a", EventType::Counter), Some(&1));
+        assert_eq!(get(&mut cache, "b", EventType::Counter), Some(&3));
         assert_eq!(cache.len(), 2);
         cache.clear();
-        assert!(cache.get("b", EventType::Counter).is_none());
+        assert!(get(&mut cache, "b", EventType::Counter).is_none());
     }
 
     #[test]
@@ -173,7 +183,7 @@ mod tests {
             let mut cache = Cache::new(50, eviction);
             for i in 0..10_000_u32 {
                 let name = format!("n{}", (i * 7919) % 120);
-                match cache.get(&name, EventType::Gauge) {
+                match get(&mut cache, &name, EventType::Gauge) {
                     Some(answer) => assert_eq!(*answer, name),
                     None => cache.insert(&name, EventType::Gauge, Arc::new(name.clone())),
                 }
@@ -182,6 +192,6 @@ mod tests {
         }
         let mut none = Cache::new(0, Eviction::Lru);
         none.insert("a", EventType::Gauge, Arc::new(1));
-        assert!(none.get("a", EventType::Gauge).is_none());
+        assert!(get(&mut none, "a", EventType::Gauge).is_none());
     }
 }

@@ -153,11 +153,16 @@ struct Members(HashMap<u64, Duration, RandomState>);
 pub struct Store {
     limits: Limits,
     hasher: RandomState,
-    shards: Box<[Mutex<HashTable<Series>>]>,
+    shards: Box<[Shard]>,
     families: Mutex<Families>,
     /// Whether any series ever had a time to live: else nothing is to be swept.
     expires: AtomicBool,
 }
+
+/// In a cache line of its own, as several listeners take turns at the locks.
+#[derive(Default)]
+#[repr(align(64))]
+struct Shard(Mutex<HashTable<Series>>);
 
 struct Series {
     key: Box<[u8]>,
@@ -180,7 +185,7 @@ impl Store {
         Store {
             limits,
             hasher: RandomState::default(),
-            shards: (0..SHARDS).map(|_| Mutex::new(HashTable::new())).collect(),
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             families: Mutex::new(Families::new(reserved)),
             expires: AtomicBool::new(false),
         }
@@ -200,7 +205,8 @@ impl Store {
     }
 
     fn apply_at(&self, update: &Update<'_>, kind: Kind, key: &[u8], hash: u64) -> Outcome {
-        let mut shard = self.shards[hash as usize % SHARDS].lock();
+        // The tables themselves go by the lowest and the highest bits.
+        let mut shard = self.shards[(hash >> 32) as usize % SHARDS].0.lock();
         let rehash = |series: &Series| self.hasher.hash_one(&*series.key);
         let series = match shard.entry(hash, |series| *series.key == *key, rehash) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -219,7 +225,8 @@ impl Store {
                 entry.insert(series).into_mut()
             }
         };
-        if !update.ttl.is_zero() {
+        // Looked at first: a write would take the line away from all other listeners, each time.
+        if !update.ttl.is_zero() && !self.expires.load(Ordering::Relaxed) {
             self.expires.store(true, Ordering::Relaxed);
         }
         series.ttl = update.ttl;
@@ -265,7 +272,7 @@ impl Store {
 
     fn remove(&self, mut gone: impl FnMut(&Series) -> bool) {
         for shard in &self.shards {
-            let mut shard = shard.lock();
+            let mut shard = shard.0.lock();
             let mut families = None;
             shard.retain(|series| {
                 if !gone(series) {
@@ -296,7 +303,7 @@ impl Store {
     pub fn collect(&self, now: Duration) -> Vec<Family> {
         let mut out: BTreeMap<Box<str>, Family> = self.families.lock().empty();
         for shard in &self.shards {
-            for series in shard.lock().iter_mut() {
+            for series in shard.0.lock().iter_mut() {
                 // The name of a series that is newer than the list of families has to wait.
                 if let Some(family) = out.get_mut(head(&series.key).1) {
                     let value = series.value.exposed(head(&series.key).0, now, &self.limits);
