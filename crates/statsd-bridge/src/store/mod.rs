@@ -35,6 +35,7 @@ use quantiles::Summary;
 
 const SHARDS: usize = 32;
 const SEPARATOR: u8 = 0xff;
+const NEVER: u64 = u64::MAX;
 /// Distinct values one set remembers.
 const MAX_MEMBERS: usize = 100_000;
 
@@ -167,8 +168,8 @@ struct Shard(Mutex<HashTable<Series>>);
 struct Series {
     key: Box<[u8]>,
     value: Value,
-    ttl: Duration,
-    changed: Duration,
+    /// Nanoseconds since the start; [`NEVER`] without a time to live.
+    expires: u64,
     generation: u64,
 }
 
@@ -218,8 +219,7 @@ impl Store {
                 let series = Series {
                     key: key.into(),
                     value: Value::new(&update.change, update.now),
-                    ttl: update.ttl,
-                    changed: update.now,
+                    expires: NEVER,
                     generation: update.generation,
                 };
                 entry.insert(series).into_mut()
@@ -229,8 +229,10 @@ impl Store {
         if !update.ttl.is_zero() && !self.expires.load(Ordering::Relaxed) {
             self.expires.store(true, Ordering::Relaxed);
         }
-        series.ttl = update.ttl;
-        series.changed = update.now;
+        series.expires = match update.ttl {
+            Duration::ZERO => NEVER,
+            ttl => nanoseconds(update.now.saturating_add(ttl)),
+        };
         // A listener that has not taken the reload over yet must not turn it back.
         if series.generation < update.generation {
             series.generation = update.generation;
@@ -266,7 +268,8 @@ impl Store {
     /// Removes the series whose time to live is over.
     pub fn sweep(&self, now: Duration) {
         if self.expires.load(Ordering::Relaxed) {
-            self.remove(|series| !series.ttl.is_zero() && series.changed + series.ttl < now);
+            let now = nanoseconds(now);
+            self.remove(|series| series.expires < now);
         }
     }
 
@@ -315,6 +318,11 @@ impl Store {
             .filter(|family| !family.metrics.is_empty())
             .collect()
     }
+}
+
+/// Enough for 584 years; what is more is the end of time.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
 }
 
 fn write_key(key: &mut Vec<u8>, kind: Kind, name: &str, labels: &[(&str, &str)]) {

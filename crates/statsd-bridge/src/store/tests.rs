@@ -166,3 +166,9 @@ fn options_change_with_a_reload_only() {
     assert_eq!(observe(&other, 2), Outcome::Applied);
     assert!(page(&store, 0).contains("# TYPE d summary\n"));
 }
+
+/// A series lies in one cache line: most of what an update costs is to fetch it.
+#[test]
+fn a_series_is_small() {
+    assert!(size_of::<Series>() <= 56, "{}", size_of::<Series>());
+}

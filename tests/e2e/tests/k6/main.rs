@@ -163,14 +163,14 @@ fn k6_through_the_bridge() {
         (
             format!("histogram_quantile(0.5, sum by (name) ({duration}{{job=\"native\"}}))"),
             0.045,
-            0.5,
+            2.0,
         ),
         (
             format!(
                 "histogram_quantile(0.5, sum by (name, le) ({duration}_bucket{{job=\"classic\"}}))"
             ),
             0.045,
-            0.5,
+            2.0,
         ),
     ] {
         let found = chain.values(&expr, &["name"]);
