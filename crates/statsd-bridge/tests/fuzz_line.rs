@@ -4,6 +4,8 @@
 //! Inputs are the lines of the conformance set with bytes changed, pieces of StatsD in any order, and
 //! any bytes at all.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use base64::Engine as _;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -22,10 +22,8 @@ impl Bridge {
     fn start() -> Bridge {
         let programs = part::build(&["statsd-bridge"]);
         let dir = tempfile::tempdir().unwrap();
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let udp = udp.local_addr().unwrap().port();
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let tcp = tcp.local_addr().unwrap().port();
+        let free_udp_port = || UdpSocket::bind("127.0.0.1:0")?.local_addr();
+        let (udp, tcp) = (free_udp_port().unwrap().port(), free_port());
         let http = format!("127.0.0.1:{}", free_port());
         let socket = dir.path().join("statsd.sock");
         let args = [
@@ -110,7 +108,7 @@ fn python_clients() {
         .arg(source("clients.py"))
         .args([bridge.udp.to_string(), bridge.tcp.to_string()])
         .arg(&bridge.socket));
-    let dog = "container_id=\"ci-c0ffee\",env=\"test\"";
+    let dog = "container_id=\"c0ffee\",env=\"test\"";
     let page = bridge.wait_for(&[
         "py_hits 5",
         "statsd_exporter_events_error_total{reason=\"illegal_negative_counter\"} 1",
@@ -124,7 +122,7 @@ fn python_clients() {
         "py_over_tcp_wait_sum 0.1",
         &format!("dd_pages{{{dog},page=\"home\"}} 2"),
         &format!("dd_load{{{dog}}} 0.75"),
-        &format!("dd_query_sum{{container_id=\"ci-c0ffee\",db=\"main\",env=\"test\"}} 0.25"),
+        "dd_query_sum{container_id=\"c0ffee\",db=\"main\",env=\"test\"} 0.25",
         &format!("dd_visitors{{{dog}}} 1"),
         &format!("dd_stamped{{{dog}}} 5"),
         &format!("dd_low{{{dog}}} 1"),
