@@ -94,6 +94,12 @@ fn from_matchers<'q>(
         max_ms: references.last() + if selector.smoothed { lookback } else { 0 },
         range_ms: 0,
     };
+    let references = match (wanted, selector.at) {
+        // As upstream: `timestamp()` of a selector with `@` looks at what offset and `@` select, but
+        // at the time of `@` alone.
+        (Wanted::Timestamp, Some(_)) => References::new(scope.grid, selector.at, 0),
+        _ => references,
+    };
     let set = select::select(query, &selector.matchers, span, scope)?;
     let metas = select::metas(&set);
     let stored = Stored {

@@ -169,8 +169,12 @@ pub(crate) fn apply<'q>(
     if let Some((usage, charge)) = ranges.held {
         vect = vect.holding(&usage, charge);
     }
-    // These two give back a sample of the series itself.
-    if matches!(name, "last_over_time" | "first_over_time") {
+    // The first two give back a sample of the series itself; of the last one only matters whether
+    // there is a value.
+    if matches!(
+        name,
+        "last_over_time" | "first_over_time" | "absent_over_time"
+    ) {
         return Ok(vect);
     }
     vect.without_name(query, Clash::Fail)
