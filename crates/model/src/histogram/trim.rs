@@ -47,9 +47,12 @@ impl FloatHistogram {
         // The zero bucket lies on the side on which there are other buckets.
         let zero = (self.zero_count > 0.0 && !self.uses_custom_buckets()).then(|| {
             let mut zero = self.zero_bucket();
-            if self.negative_buckets.is_empty() && !self.positive_buckets.is_empty() {
+            let populated = |buckets: &[f64]| buckets.iter().any(|count| *count != 0.0);
+            let negative = populated(&self.negative_buckets);
+            let positive = populated(&self.positive_buckets);
+            if positive && !negative {
                 zero.lower = 0.0;
-            } else if self.positive_buckets.is_empty() && !self.negative_buckets.is_empty() {
+            } else if negative && !positive {
                 zero.upper = 0.0;
             }
             zero

@@ -48,10 +48,10 @@ pub(crate) fn eval<'q>(
     }
     let ignores = |labels: &Labels| {
         let name = labels.metric_name();
-        if call.args.len() == 1 {
+        if name_matchers.is_empty() {
             return name == TARGET_INFO;
         }
-        !name_matchers.is_empty() && name_matchers.iter().all(|matcher| matcher.matches(name))
+        name_matchers.iter().all(|matcher| matcher.matches(name))
     };
     // Series without a value are none.
     let (metas, columns): (Vec<Meta>, Vec<Column>) = (metas.into_iter().zip(columns))

@@ -300,12 +300,21 @@ impl Join<'_, '_> {
             return false;
         }
         let mut seen = HashSet::new();
-        group.many.iter().any(|many| {
-            group.one.iter().any(|one| {
-                let meta = self.result_meta(&self.many.metas[*many], &self.one.metas[*one]);
-                !seen.insert((*one, meta.labels))
+        // What is filled in for the one side makes results of its own.
+        let mut seen_filled = HashSet::new();
+        let filled_collide = self.fill_one.is_some()
+            && group.many.iter().any(|many| {
+                let many = &self.many.metas[*many];
+                let partner = Meta::new(self.match_labels(&many.labels));
+                !seen_filled.insert(self.result_meta(many, &partner).labels)
+            });
+        filled_collide
+            || group.many.iter().any(|many| {
+                group.one.iter().any(|one| {
+                    let meta = self.result_meta(&self.many.metas[*many], &self.one.metas[*one]);
+                    !seen.insert((*one, meta.labels))
+                })
             })
-        })
     }
 
     fn note_matches(

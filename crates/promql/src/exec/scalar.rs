@@ -25,6 +25,8 @@ pub(crate) fn nullary<'q>(query: &Query<'_>, name: &str, grid: Grid) -> Option<O
         "start" => seconds(times.start_ms),
         "end" => seconds(times.end_ms),
         "range" => seconds(times.end_ms - times.start_ms),
+        // As upstream: a single moment has no step, even where the query names one.
+        "step" if times.start_ms == times.end_ms => 0.0,
         "step" => seconds(times.step_ms),
         "time" => {
             return Some(Out::Scalar {

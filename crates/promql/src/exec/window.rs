@@ -329,6 +329,10 @@ impl Sliding<'_> {
                 .map_or((0, 0), |(from, to)| (*from as usize, *to as usize))
         };
         for step in 0..self.grid.len {
+            // A single series may have many steps, and each a large window.
+            if step % 16 == 15 {
+                self.query.cancel.check(super::PHASE)?;
+            }
             let window = Window::new(samples, range(bounds, step), range(histogram_bounds, step));
             if window.is_empty() {
                 continue;

@@ -155,7 +155,7 @@ impl Pair {
                         } else if a["data"]["result"].as_array().is_some_and(Vec::is_empty) {
                             empty.fetch_add(1, Ordering::Relaxed);
                         }
-                        let Some(difference) = answers::difference(&a, &b, &query.text) else {
+                        let Some(difference) = answers::difference(&a, &b, &query.text, self.newer) else {
                             continue;
                         };
                         // Where Prometheus goes through a Go map its own answers vary, such as which
@@ -163,8 +163,8 @@ impl Pair {
                         // may then be one of them, or yet another.
                         let one_of_them = (0..ASKED_AGAIN).any(|_| {
                             let again = ask(&agent, &self.reference, &query);
-                            answers::difference(&again, &b, &query.text).is_none()
-                                || answers::difference(&again, &a, &query.text).is_some()
+                            answers::difference(&again, &b, &query.text, self.newer).is_none()
+                                || answers::difference(&again, &a, &query.text, self.newer).is_some()
                         });
                         if one_of_them {
                             varied.fetch_add(1, Ordering::Relaxed);
