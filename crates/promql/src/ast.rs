@@ -303,6 +303,25 @@ pub struct Binary {
     pub return_bool: bool,
 }
 
+impl Drop for Binary {
+    /// Takes long chains apart link by link: `a + a + a ...` is as deep on its left side as it is long,
+    /// deeper than any stack, and trees are freed before anybody has looked how deep they are.
+    fn drop(&mut self) {
+        let nothing = || {
+            Expr::Number(NumberLiteral {
+                value: 0.0,
+                is_duration: false,
+                pos: PosRange::default(),
+            })
+        };
+        let mut rest = std::mem::replace(&mut *self.lhs, nothing());
+        while let Expr::Binary(link) = &mut rest {
+            let next = std::mem::replace(&mut *link.lhs, nothing());
+            rest = next;
+        }
+    }
+}
+
 /// How many elements of each side may match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cardinality {

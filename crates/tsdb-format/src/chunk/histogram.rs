@@ -394,9 +394,11 @@ const fn hint(header: ResetHeader, read: u16) -> CounterResetHint {
     match header {
         ResetHeader::Gauge => CounterResetHint::Gauge,
         _ if read > 1 => CounterResetHint::NotCounterReset,
-        ResetHeader::Reset => CounterResetHint::CounterReset,
-        // The chunk before may be gone by now: not even "not reset" can be relied on.
-        ResetHeader::Unknown | ResetHeader::NotReset => CounterResetHint::Unknown,
+        // The chunk before may be gone by now, or another one have come between: as upstream, neither
+        // "reset" nor "not reset" is relied on.
+        ResetHeader::Reset | ResetHeader::Unknown | ResetHeader::NotReset => {
+            CounterResetHint::Unknown
+        }
     }
 }
 
