@@ -1,17 +1,17 @@
 //! The conformance set `node`: fixture trees and the pages node_exporter prints for them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
 use conformance::Case;
 use golang::regexp::Regexp;
 use serde_json::Value as Json;
-use service::Boot;
-use tower::ServiceExt;
+
+mod support;
+
+use support::{page, prepare, read};
 
 fn main() -> ExitCode {
     conformance::run("node", |dir| {
@@ -77,68 +77,11 @@ fn load(path: &Path) -> Json {
     serde_json::from_str(&read(path)).expect("the set is JSON")
 }
 
-fn read(path: &Path) -> String {
-    let bytes = std::fs::read(path).expect("the set is readable");
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn strings(json: &Json) -> Vec<String> {
     let list = json.as_array().expect("a list");
     list.iter()
         .map(|s| s.as_str().expect("text").to_owned())
         .collect()
-}
-
-/// Copies the set and adds what version control drops.
-fn prepare(from: &Path, to: &Path) {
-    for tree in ["fixtures", "overlay"] {
-        copy(&from.join(tree), &to.join(tree));
-    }
-    // The lists name paths below fixtures.
-    for line in read(&from.join("empty-dirs.txt"))
-        .lines()
-        .filter(|l| !l.is_empty())
-    {
-        std::fs::create_dir_all(below(to, line)).expect("a directory");
-    }
-    for line in read(&from.join("symlinks.txt")).lines() {
-        let Some((link, target)) = line.split_once(" -> ") else {
-            continue;
-        };
-        let link = below(to, link);
-        std::fs::create_dir_all(link.parent().expect("a parent")).expect("a directory");
-        // Where links cannot be stored, a file with the target's name stands in for one.
-        if link.symlink_metadata().is_ok() {
-            std::fs::remove_file(&link).expect("no directory");
-        }
-        std::os::unix::fs::symlink(target, link).expect("a link");
-    }
-}
-
-fn below(to: &Path, path: &str) -> PathBuf {
-    if path.starts_with("fixtures/") || path.starts_with("overlay/") {
-        to.join(path)
-    } else {
-        to.join("fixtures").join(path)
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type().expect("a type");
-        if kind.is_symlink() {
-            let link = std::fs::read_link(entry.path()).expect("a link");
-            std::os::unix::fs::symlink(link, target).expect("a link");
-        } else if kind.is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            let bytes = std::fs::read(entry.path()).expect("a file");
-            std::fs::write(target, bytes).expect("a copy");
-        }
-    }
 }
 
 fn check(
@@ -202,27 +145,6 @@ fn check(
         wrong.len(),
         wrong.join("\n")
     ))
-}
-
-fn page(flags: &[String], query: &str) -> Result<(u16, String), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
-    runtime.block_on(async {
-        let boot = Boot::new(&node_agent::PROGRAM, flags).map_err(|e| e.to_string())?;
-        boot.register_process_metrics();
-        let collectors = node_agent::build(&boot.args)?;
-        let router = node_agent::router(&boot, collectors);
-        let request = Request::get(format!("/metrics{query}")).body(Body::empty());
-        let request = request.map_err(|e| e.to_string())?;
-        let response = router.oneshot(request).await.map_err(|e| e.to_string())?;
-        let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), usize::MAX)
-            .await
-            .map_err(|e| e.to_string())?;
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
-    })
 }
 
 /// The written list of what the fixture page has and ours has not: what Go's runtime says of itself.
