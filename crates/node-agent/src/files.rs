@@ -34,6 +34,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// An attribute of sysfs fits into a page, and comes whole with one read.
 const PAGE_BYTES: usize = 4096;
 
+#[cfg(target_os = "linux")]
 /// A directory that was found: its files are read without looking for it again.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);

@@ -5,10 +5,12 @@
 //! between two scrapes it does nothing.
 
 mod collectors;
+#[cfg(target_os = "linux")]
 mod dbus;
 mod deadline;
 mod files;
 mod flags;
+#[cfg(target_os = "linux")]
 mod netlink;
 mod page;
 mod scrape;

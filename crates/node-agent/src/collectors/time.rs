@@ -17,14 +17,16 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
         &[],
         now.as_nanos() as f64 / 1e9,
     );
-    // The process runs in UTC: the host's zone is not that of its containers anyway.
-    let (zone, offset) = (zone_name(), 0.0);
+    let (zone, offset) = local_zone(now.as_secs());
     out.gauge(
         "node_time_zone_offset_seconds",
         "System time zone offset in seconds.",
         &[("time_zone", &zone)],
         offset,
     );
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
     let sources = files.paths.sys.join("devices/system/clocksource");
     for name in list(&sources)? {
         let Some(number) = name.strip_prefix("clocksource") else {
@@ -58,7 +60,27 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     Ok(())
 }
 
-/// What the offset belongs to.
-fn zone_name() -> String {
-    "UTC".to_owned()
+/// Name and offset in seconds of the process' time zone (`TZ`, /etc/localtime) at a time.
+fn local_zone(seconds: u64) -> (String, f64) {
+    let time = seconds as libc::time_t;
+    // SAFETY: all fields of the struct may be zero; both pointers live until the call returns, and the
+    // name it sets is a text of the C library's that stays.
+    unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&time, &mut local).is_null() || local.tm_zone.is_null() {
+            return ("UTC".to_owned(), 0.0);
+        }
+        let name = std::ffi::CStr::from_ptr(local.tm_zone);
+        (name.to_string_lossy().into_owned(), local.tm_gmtoff as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn zones_have_a_name() {
+        let (name, offset) = super::local_zone(1_700_000_000);
+        assert!(!name.is_empty());
+        assert!(offset.abs() <= 50_400.0);
+    }
 }
