@@ -109,11 +109,9 @@ async fn metrics(
     let format = negotiate(accept.unwrap_or_default(), false, Escaping::Underscores);
     let worker = web.clone();
     let page = tokio::task::spawn_blocking(move || {
-        let others = if worker.own_metrics {
-            worker.boot.metrics.gather()
-        } else {
-            Vec::new()
-        };
+        let mut others = worker.boot.metrics.gather();
+        // What runs is said all the same.
+        others.retain(|family| worker.own_metrics || family.name == "node_exporter_build_info");
         let wanted = |name: &str| {
             (collect.is_empty() || collect.iter().any(|c| c == name))
                 && !exclude.iter().any(|e| e == name)

@@ -19,8 +19,8 @@ impl Drop for Kept {
     }
 }
 
-const CONFIG: &str = r#"<busconfig><type>system</type><listen>unix:path=SOCKET</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow own="*"/><allow user="*"/></policy></busconfig>"#;
+const CONFIG: &str = r#"<busconfig><type>session</type><listen>unix:path=SOCKET</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow receive_sender="*" eavesdrop="true"/><allow send_destination="*" eavesdrop="true"/><allow own="*"/><allow user="*"/></policy></busconfig>"#;
 
 /// Owns both names and answers what node_exporter asks.
 const SERVICE: &str = r#"

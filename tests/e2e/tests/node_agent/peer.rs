@@ -189,55 +189,6 @@ fn the_values_are_the_same() {
     panic!("before, theirs, after, in ten rounds: {open:#?}");
 }
 
-/// Ours and theirs on the fixtures, where no value moves.
-#[test]
-fn the_pages_of_the_fixtures_are_the_same() {
-    let Some(fixtures) = fixtures() else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let path = |flag: &str, at: &str| format!("--{flag}={}/{at}", fixtures.display());
-    let flags = [
-        path("path.rootfs", ""),
-        path("path.procfs", "proc"),
-        path("path.sysfs", "sys"),
-        path("path.udev.data", "udev/data"),
-        path("collector.qdisc.fixtures", "qdisc"),
-        path("collector.wifi.fixtures", "wifi"),
-    ];
-    let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    flags.extend([
-        "--collector.disable-defaults",
-        "--collector.drbd",
-        "--collector.mountstats",
-        "--collector.qdisc",
-        "--collector.wifi",
-        "--collector.zoneinfo",
-        "--collector.xfs",
-        "--collector.mdadm",
-        "--collector.ipvs",
-        "--collector.infiniband",
-    ]);
-    let Some((theirs, ours)) = both(&flags, dir.path()) else {
-        return;
-    };
-    let (theirs, mut ours) = (theirs.scrape(), ours.scrape());
-    // Since 1.12.
-    ours.series
-        .retain(|series, _| !series.starts_with("node_mountstats_nfs_mountpoint_info"));
-    compare(&theirs, &ours);
-    for (series, value) in &theirs.series {
-        let own = [
-            "node_scrape_",
-            "node_exporter_",
-            "process_",
-            "promhttp_",
-            "go_",
-        ];
-        if !own.iter().any(|prefix| series.starts_with(prefix)) {
-            assert_eq!(ours.value(series), Some(*value), "{series}");
-        }
-    }
-}
-
 /// The conformance sets, where they are.
 fn shared(set: &str) -> Option<PathBuf> {
     let root = std::env::var_os("CONFORMANCE_DIR").map_or_else(
@@ -249,10 +200,6 @@ fn shared(set: &str) -> Option<PathBuf> {
         missing(&format!("the conformance set {set}"), "set CONFORMANCE_DIR");
     }
     found
-}
-
-fn fixtures() -> Option<PathBuf> {
-    Some(shared("node")?.join("fixtures"))
 }
 
 /// What node_exporter answers of the dashboards' queries, node-agent answers with the same labels.

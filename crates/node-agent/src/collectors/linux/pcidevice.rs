@@ -11,47 +11,47 @@ use crate::page::Page;
 
 const STATES: [&str; 7] = ["D0", "D1", "D2", "D3hot", "D3cold", "unknown", "error"];
 
-/// File, metric, help.
-const VALUES: [(&str, &str, &str); 8] = [
+/// File and metric, help, and what stands for a file that is not there.
+const VALUES: [(&str, &str, Option<f64>); 8] = [
     (
-        "max_link_width",
         "max_link_width",
         "Value of maximum link's width (number of lanes)",
+        Some(-1.0),
     ),
     (
-        "current_link_width",
         "current_link_width",
         "Value of current link's width (number of lanes)",
+        Some(-1.0),
     ),
     (
-        "d3cold_allowed",
         "d3cold_allowed",
         "Whether the PCIe device supports D3cold power state (0/1).",
+        None,
     ),
     (
-        "sriov_drivers_autoprobe",
         "sriov_drivers_autoprobe",
         "Whether SR-IOV drivers autoprobe is enabled for the device (0/1).",
+        Some(0.0),
     ),
     (
-        "sriov_numvfs",
         "sriov_numvfs",
         "Number of Virtual Functions (VFs) currently enabled for SR-IOV.",
+        Some(0.0),
     ),
     (
-        "sriov_totalvfs",
         "sriov_totalvfs",
         "Total number of Virtual Functions (VFs) supported by the device.",
+        Some(0.0),
     ),
     (
-        "sriov_vf_total_msix",
         "sriov_vf_total_msix",
         "Total number of MSI-X vectors for Virtual Functions.",
+        Some(0.0),
     ),
     (
         "numa_node",
-        "numa_node",
         "NUMA node number for the PCI device. -1 indicates unknown or not available.",
+        None,
     ),
 ];
 
@@ -136,24 +136,21 @@ fn collect(files: &mut Files, out: &mut Page, names: Option<&Names>) -> Outcome 
         ];
         let dir = root.join(&name);
         info(files, out, &dir, labels, names);
-        for (file, metric, help) in VALUES {
+        for (file, help, missing) in VALUES {
             // No node is no value.
-            if let Some(value) = files.number(&dir.join(file)).filter(|v| *v >= 0.0) {
-                out.gauge(&format!("node_pcidevice_{metric}"), help, &labels, value);
+            let value = files.number(&dir.join(file)).filter(|v| *v >= 0.0);
+            if let Some(value) = value.or(missing) {
+                out.gauge(&format!("node_pcidevice_{file}"), help, &labels, value);
             }
         }
         for (which, word) in [("max", "maximum"), ("current", "current")] {
-            if let Some(speed) = files
-                .value(&dir.join(format!("{which}_link_speed")))
-                .and_then(speed)
-            {
-                out.gauge(
-                    &format!("node_pcidevice_{which}_link_transfers_per_second"),
-                    &format!("Value of {word} link's transfers per second (T/s)"),
-                    &labels,
-                    speed,
-                );
-            }
+            let found = files.value(&dir.join(format!("{which}_link_speed")));
+            out.gauge(
+                &format!("node_pcidevice_{which}_link_transfers_per_second"),
+                &format!("Value of {word} link's transfers per second (T/s)"),
+                &labels,
+                found.and_then(speed).unwrap_or(-1.0),
+            );
         }
         let state = files.value(&dir.join("power_state")).unwrap_or_default();
         for one in STATES.iter().filter(|_| !state.is_empty()) {
