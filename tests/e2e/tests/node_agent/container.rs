@@ -1,10 +1,11 @@
 //! As users run it: in a container with the host's trees mounted, started by a compose file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::part::{peer, program};
+use e2e::docker::{Docker, engine};
+use e2e::part::peer;
 use e2e::{free_port, get, wait_for};
 
 use crate::agent;
@@ -30,26 +31,20 @@ fn copy_libraries(program: &Path, root: &Path) {
     }
 }
 
-/// The image, which goes when this does.
-struct Image(String);
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        let _ = Command::new("docker")
-            .args(["image", "rm", "--force", &self.0])
-            .output();
-    }
-}
-
+/// What was made from a compose file; it goes when this does, and its image.
 struct Stack<'s> {
+    engine: &'s Docker,
     compose: &'s Path,
-    file: std::path::PathBuf,
+    file: PathBuf,
+    image: String,
 }
 
 impl Stack<'_> {
     fn compose(&self) -> Command {
         let mut command = Command::new(self.compose);
-        command.arg("--file").arg(&self.file);
+        let socket = format!("unix://{}", self.engine.socket().display());
+        command.env("DOCKER_HOST", socket).arg("--file");
+        command.arg(&self.file);
         command
     }
 }
@@ -57,15 +52,14 @@ impl Stack<'_> {
 impl Drop for Stack<'_> {
     fn drop(&mut self) {
         let _ = self.compose().args(["down", "--timeout", "1"]).output();
+        let mut remove = self.engine.command();
+        let _ = remove.args(["image", "rm", "--force", &self.image]).output();
     }
 }
 
 #[test]
 fn a_container_shows_the_host() {
-    let (Some(_), Some(compose)) = (
-        program("docker", "apt-get install docker.io, and start the engine"),
-        peer("docker-compose"),
-    ) else {
+    let (Some(engine), Some(compose)) = (engine(), peer("docker-compose")) else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
@@ -79,10 +73,9 @@ fn a_container_shows_the_host() {
         "FROM scratch\nCOPY . /\nENTRYPOINT [\"/node-agent\"]\n",
     )
     .unwrap();
-    let image = Image(format!("node-agent-test:{}", std::process::id()));
-    run(Command::new("docker")
-        .args(["build", "--quiet", "--tag", &image.0])
-        .arg(&context));
+    let image = format!("node-agent-test:{}", std::process::id());
+    let folder = context.display().to_string();
+    engine.docker(&["build", "--quiet", "--tag", &image, &folder]);
     let port = free_port();
     // The section that most compose files have, `$$` included.
     let file = format!(
@@ -91,10 +84,12 @@ fn a_container_shows_the_host() {
          - --path.procfs=/host/proc\n      - --path.sysfs=/host/sys\n      - --path.rootfs=/rootfs\n      \
          - --web.listen-address=127.0.0.1:{port}\n      \
          - --collector.filesystem.mount-points-exclude=^/(sys|proc|dev|host|etc)($$|/)\n",
-        image.0
+        image
     );
     let stack = Stack {
+        engine: &engine,
         compose: &compose,
+        image,
         file: dir.path().join("compose.yml"),
     };
     std::fs::write(&stack.file, file).unwrap();
