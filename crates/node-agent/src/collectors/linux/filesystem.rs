@@ -124,11 +124,10 @@ impl FileSystem {
     fn collect(&self, files: &mut Files, out: &mut Page) -> Outcome {
         // The first process sees the host's mounts; without the right to ask it, our own.
         let root = files.paths.root.to_string_lossy().into_owned();
-        let name = match files.proc("1/mountinfo") {
-            Ok(_) => "1/mountinfo",
-            Err(_) => "self/mountinfo",
+        let mounts = match files.proc("1/mountinfo") {
+            Ok(text) => self.wanted(&root, text),
+            Err(_) => self.wanted(&root, files.proc("self/mountinfo")?),
         };
-        let mounts = self.wanted(&root, files.proc(name)?);
         let paths = mounts.iter().map(|mount| {
             let below = mount.mount_point.trim_start_matches('/');
             files.paths.root.join(below)

@@ -4,12 +4,13 @@ use super::{CollectError, Outcome};
 use crate::files::Files;
 use crate::page::Page;
 
-/// The calls of each version in the order of their columns.
-const V2: &[&str] = &[
+/// The calls of each version in the order of their columns: client and server count the same ones of
+/// versions 2 and 3.
+pub(super) const V2: &[&str] = &[
     "Null", "GetAttr", "SetAttr", "Root", "Lookup", "ReadLink", "Read", "WrCache", "Write",
     "Create", "Remove", "Rename", "Link", "SymLink", "MkDir", "RmDir", "ReadDir", "FsStat",
 ];
-const V3: &[&str] = &[
+pub(super) const V3: &[&str] = &[
     "Null",
     "GetAttr",
     "SetAttr",
@@ -105,6 +106,20 @@ pub(super) fn numbers<'t>(
     Some(fields.map_while(|field| field.parse().ok()))
 }
 
+/// The calls of a version with their counts, of the line that begins with `name`. The first number says
+/// how many follow; kernels that know fewer calls have them at 0.
+pub(super) fn requests<'m>(
+    text: &str,
+    name: &str,
+    methods: &'m [&'m str],
+) -> impl Iterator<Item = (&'m str, f64)> + use<'m> {
+    let counts: Option<Vec<f64>> = numbers(text, name).map(|counts| counts.skip(1).collect());
+    let shown = if counts.is_some() { methods } else { &[] };
+    let counts = counts.unwrap_or_default().into_iter();
+    let counts = counts.chain(std::iter::repeat(0.0));
+    shown.iter().copied().zip(counts)
+}
+
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     let text = files
         .proc("net/rpc/nfs")
@@ -142,12 +157,7 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
         out.counter(name, help, &[], value);
     }
     for (line, proto, methods) in [("proc2", "2", V2), ("proc3", "3", V3), ("proc4", "4", V4)] {
-        let Some(counts) = numbers(text, line) else {
-            continue;
-        };
-        // The first number says how many follow; kernels that know fewer calls have them at 0.
-        let counts = counts.skip(1).chain(std::iter::repeat(0.0));
-        for (method, count) in methods.iter().zip(counts) {
+        for (method, count) in requests(text, line, methods) {
             out.counter(
                 "node_nfs_requests_total",
                 "Number of NFS procedures invoked.",

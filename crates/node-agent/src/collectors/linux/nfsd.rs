@@ -2,40 +2,12 @@
 
 use model::MetricType::{Counter, Gauge};
 
-use super::nfs::numbers;
+use super::nfs::{V2, V3, numbers, requests};
 use super::{CollectError, Outcome};
 use crate::files::Files;
 use crate::page::Page;
 
-/// The calls of each version in the order of their columns; those in [`HIDDEN`] are not shown.
-const V2: &[&str] = &[
-    "Null", "GetAttr", "SetAttr", "Root", "Lookup", "ReadLink", "Read", "WrCache", "Write",
-    "Create", "Remove", "Rename", "Link", "SymLink", "MkDir", "RmDir", "ReadDir", "FsStat",
-];
-const V3: &[&str] = &[
-    "Null",
-    "GetAttr",
-    "SetAttr",
-    "Lookup",
-    "Access",
-    "ReadLink",
-    "Read",
-    "Write",
-    "Create",
-    "MkDir",
-    "SymLink",
-    "MkNod",
-    "Remove",
-    "RmDir",
-    "Rename",
-    "Link",
-    "ReadDir",
-    "ReadDirPlus",
-    "FsStat",
-    "FsInfo",
-    "PathConf",
-    "Commit",
-];
+/// The operations of version 4 in the order of their columns; those in [`HIDDEN`] are not shown.
 const V4_OPERATIONS: &[&str] = &[
     "Op0Unused",
     "Op1Unused",
@@ -200,14 +172,8 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
         ("proc3", "3", V3),
         ("proc4ops", "4", V4_OPERATIONS),
     ] {
-        let Some(counts) = numbers(text, line) else {
-            continue;
-        };
-        for (method, count) in methods
-            .iter()
-            .zip(counts.skip(1).chain(std::iter::repeat(0.0)))
-        {
-            if !HIDDEN.contains(method) {
+        for (method, count) in requests(text, line, methods) {
+            if !HIDDEN.contains(&method) {
                 out.counter(
                     "node_nfsd_requests_total",
                     "Total number NFSd Requests by method and protocol.",
