@@ -227,9 +227,7 @@ async fn a_reload_touches_only_what_changed() {
         let rules = groups.iter().flat_map(|g| &g.rules);
         rules
             .filter_map(|rule| match rule {
-                http_api::rules::Rule::Alerting(rule) => {
-                    rule.alerts.as_ref()?.first()?.active_at
-                }
+                http_api::rules::Rule::Alerting(rule) => rule.alerts.as_ref()?.first()?.active_at,
                 http_api::rules::Rule::Recording(_) => None,
             })
             .map(Some)

@@ -76,6 +76,7 @@ impl Notifier {
             if state.receivers.iter().any(|r| r.name == name) {
                 continue;
             }
+            self.metrics.started(&name);
             let queue = Arc::new(Queue::new(self.capacity));
             let stop = CancellationToken::new();
             let work = queue::run(

@@ -168,6 +168,14 @@ impl QueueMetrics {
         self.length.with(&[receiver]).set(count as f64);
     }
 
+    /// Shows a receiver from its beginning on.
+    pub(super) fn started(&self, receiver: &str) {
+        for counter in [&self.sent, &self.errors, &self.dropped] {
+            counter.with(&[receiver]).add(0);
+        }
+        self.queued(receiver, 0);
+    }
+
     /// Forgets a receiver that is gone.
     pub(super) fn forget(&self, receiver: &str) {
         let name = &[receiver];
