@@ -223,6 +223,7 @@ async fn evaluate(shared: &Arc<Shared>, mut group: Group, t_ms: i64) -> Group {
                 concurrency: work.concurrency,
                 stopwatch: &|| clock.elapsed().as_secs_f64(),
                 resend_delay_ms: work.resend_delay_ms,
+                outage_tolerance_ms: work.limits.outage_tolerance_ms,
             },
         );
         (group, outcome)

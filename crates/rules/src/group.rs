@@ -61,6 +61,8 @@ pub struct Entry {
     /// Seconds that the last evaluation took.
     pub evaluation_seconds: f64,
     pub last_evaluation_ms: Option<i64>,
+    /// When an evaluation succeeded last.
+    last_good_ms: Option<i64>,
     /// The series of the last evaluation that succeeded: those that vanish get a stale marker.
     series: BTreeSet<Labels>,
 }
@@ -111,6 +113,9 @@ pub struct Evaluation<'a> {
     /// Seconds of a clock that only goes forward.
     pub stopwatch: &'a (dyn Fn() -> f64 + Sync),
     pub resend_delay_ms: i64,
+    /// How long alerts go on being sent while evaluations fail: an outage of the store is no reason to
+    /// call them resolved, which receivers do once they hear no more of them.
+    pub outage_tolerance_ms: i64,
 }
 
 /// What came of an evaluation.
@@ -151,6 +156,7 @@ impl Group {
                 health: Health::Unknown,
                 evaluation_seconds: 0.0,
                 last_evaluation_ms: None,
+                last_good_ms: None,
                 series: BTreeSet::new(),
             });
         }
@@ -265,8 +271,14 @@ impl Group {
             };
             entry.evaluation_seconds = (run.stopwatch)() - started;
             entry.last_evaluation_ms = Some(t_ms);
-            let alerts = match (&mut entry.rule, &result) {
-                (Rule::Alerting(rule), Ok(_)) => {
+            if result.is_ok() {
+                entry.last_good_ms = Some(t_ms);
+            }
+            let believed = entry
+                .last_good_ms
+                .is_some_and(|good_ms| t_ms - good_ms <= run.outage_tolerance_ms);
+            let alerts = match &mut entry.rule {
+                Rule::Alerting(rule) if result.is_ok() || believed => {
                     let link = table_link(&run.context.external_url, &rule.spec.expr);
                     rule.alerts_to_send(t_ms, run.resend_delay_ms, interval_ms, &link)
                 }

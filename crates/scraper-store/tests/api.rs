@@ -367,6 +367,7 @@ fn evaluate_rules(db: &Arc<Db>, engine: &Engine, text: &str, times_s: &[i64]) ->
                 concurrency: 1,
                 stopwatch: &|| 0.0,
                 resend_delay_ms: 60_000,
+                outage_tolerance_ms: 0,
             };
             group.evaluate(t_s * 1000, &run);
         }

@@ -105,6 +105,7 @@ fn evaluate(group: &mut Group, world: &World, t_ms: i64) -> Outcome {
             *now
         },
         resend_delay_ms: 60_000,
+        outage_tolerance_ms: 600_000,
     };
     group.evaluate(t_ms, &run)
 }
@@ -250,6 +251,31 @@ fn an_alert_is_pending_then_firing_then_resolved() {
         110_000 + crate::RESOLVED_RETENTION_MS + 1,
     );
     assert!(matches!(&group.entries[0].rule, Rule::Alerting(r) if r.active.is_empty()));
+}
+
+#[test]
+fn alerts_go_on_being_sent_while_the_store_is_away_for_as_long_as_it_is_bearable() {
+    let world = World::default();
+    let mut group = restored(group_of("{alert: A, expr: up == 0}"));
+    world.answer("up == 0", &[(labels([("job", "j")]), 0.0)]);
+    let sent = |outcome: Outcome| -> Vec<(i64, Option<i64>)> {
+        let alerts = outcome.alerts.iter();
+        alerts.map(|a| (a.starts_at_ms, a.ends_at_ms)).collect()
+    };
+    let valid = Some(240_000);
+    assert_eq!(sent(evaluate(&mut group, &world, 0)), [(0, valid)]);
+    world.fail("up == 0", "away");
+    assert_eq!(sent(evaluate(&mut group, &world, 60_000)), []);
+    assert_eq!(
+        sent(evaluate(&mut group, &world, 70_000)),
+        [(0, valid.map(|v| v + 70_000))]
+    );
+    assert_eq!(only_alert(&group).state, AlertState::Firing);
+    // Ten minutes are borne, and no more.
+    assert_eq!(sent(evaluate(&mut group, &world, 600_000)).len(), 1);
+    assert_eq!(sent(evaluate(&mut group, &world, 670_000)), []);
+    world.answer("up == 0", &[(labels([("job", "j")]), 0.0)]);
+    assert_eq!(sent(evaluate(&mut group, &world, 680_000)).len(), 1);
 }
 
 #[test]

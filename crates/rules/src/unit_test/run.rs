@@ -347,6 +347,7 @@ impl Bench {
                     concurrency: 1,
                     stopwatch: &|| 0.0,
                     resend_delay_ms: 0,
+                    outage_tolerance_ms: 0,
                 },
             );
             for (index, error) in outcome.failures {
