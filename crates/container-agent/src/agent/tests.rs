@@ -362,6 +362,22 @@ fn what_a_container_fills() {
     }
     let age = format!("container_agent_fs_usage_age_seconds{{{web}}} 1.5 ");
     assert!(page.contains(&age), "no {age}\n{page}");
+    // What the cgroup counts of the device stands for the device's own number, not beside it.
+    std::fs::create_dir_all(root.join("sys/dev/block")).unwrap();
+    std::os::unix::fs::symlink("../../sda1", root.join("sys/dev/block/8:0")).unwrap();
+    put(
+        &root,
+        &format!("cg/docker/{}/io.stat", id(1)),
+        "8:0 rbytes=5 rios=3\n",
+    );
+    let counted = site.page(usage.measured_ms + 2000);
+    let series = format!("container_fs_reads_total{{device=\"/dev/sda1\",{web}}} ");
+    let values: Vec<&str> = counted
+        .lines()
+        .filter_map(|l| l.strip_prefix(&series))
+        .collect();
+    assert_eq!(values.len(), 1, "{values:?}");
+    assert!(values[0].starts_with("3 "), "{values:?}");
     let root = "container_fs_reads_total{device=\"/dev/sda1\",id=\"/\",image=\"\",name=\"\"} 1 ";
     assert!(page.contains(root), "no {root}\n{page}");
 }

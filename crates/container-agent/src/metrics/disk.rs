@@ -75,7 +75,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_serviced, "Read", count, out);
-                filesystems(s, out, |fs| fs.reads_completed as f64);
+                filesystems_beside(&io.io_serviced, s, out, |fs| fs.reads_completed as f64);
             }
         },
     )
@@ -87,7 +87,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_serviced, "Write", count, out);
-                filesystems(s, out, |fs| fs.writes_completed as f64);
+                filesystems_beside(&io.io_serviced, s, out, |fs| fs.writes_completed as f64);
             }
         },
     )
@@ -99,7 +99,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.sectors, "Read", count, out);
-                filesystems(s, out, |fs| fs.sectors_read as f64);
+                filesystems_beside(&io.sectors, s, out, |fs| fs.sectors_read as f64);
             }
         },
     )
@@ -111,7 +111,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.sectors, "Write", count, out);
-                filesystems(s, out, |fs| fs.sectors_written as f64);
+                filesystems_beside(&io.sectors, s, out, |fs| fs.sectors_written as f64);
             }
         },
     )
@@ -123,7 +123,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_merged, "Read", count, out);
-                filesystems(s, out, |fs| fs.reads_merged as f64);
+                filesystems_beside(&io.io_merged, s, out, |fs| fs.reads_merged as f64);
             }
         },
     )
@@ -135,7 +135,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_merged, "Write", count, out);
-                filesystems(s, out, |fs| fs.writes_merged as f64);
+                filesystems_beside(&io.io_merged, s, out, |fs| fs.writes_merged as f64);
             }
         },
     )
@@ -147,7 +147,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_service_time, "Read", nanos, out);
-                filesystems(s, out, |fs| nanos(fs.read_time));
+                filesystems_beside(&io.io_service_time, s, out, |fs| nanos(fs.read_time));
             }
         },
     )
@@ -159,7 +159,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_service_time, "Write", nanos, out);
-                filesystems(s, out, |fs| nanos(fs.write_time));
+                filesystems_beside(&io.io_service_time, s, out, |fs| nanos(fs.write_time));
             }
         },
     )
@@ -171,7 +171,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_queued, "Total", count, out);
-                filesystems(s, out, |fs| fs.io_in_progress as f64);
+                filesystems_beside(&io.io_queued, s, out, |fs| fs.io_in_progress as f64);
             }
         },
     )
@@ -183,7 +183,7 @@ pub(super) const TABLE: &[Metric] = &[
         |_, s, out| {
             if let Some(io) = &s.disk_io {
                 disks(&io.io_service_time, "Total", nanos, out);
-                filesystems(s, out, |fs| nanos(fs.io_time));
+                filesystems_beside(&io.io_service_time, s, out, |fs| nanos(fs.io_time));
             }
         },
     )
@@ -287,7 +287,19 @@ fn disks(disks: &[PerDisk], operation: &str, convert: fn(u64) -> f64, out: &mut 
 }
 
 fn filesystems(stats: &Stats, out: &mut Samples<'_, '_>, value: fn(&Filesystem) -> f64) {
-    for filesystem in &stats.filesystem {
+    filesystems_beside(&[], stats, out, value);
+}
+
+/// The file systems whose device the cgroup has not counted: the same series must not be there twice,
+/// and what the cgroup counts is the container's own.
+fn filesystems_beside(
+    counted: &[PerDisk],
+    stats: &Stats,
+    out: &mut Samples<'_, '_>,
+    value: fn(&Filesystem) -> f64,
+) {
+    let other = |fs: &&Filesystem| !counted.iter().any(|disk| disk.device == fs.device);
+    for filesystem in stats.filesystem.iter().filter(other) {
         out.with(&[&filesystem.device], value(filesystem));
     }
 }
