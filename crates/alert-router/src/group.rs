@@ -280,6 +280,11 @@ impl Dispatcher {
 }
 
 impl Group {
+    /// When it is looked at next.
+    pub fn next_flush(&self) -> Timestamp {
+        self.next
+    }
+
     /// The alerts of the group in no particular order.
     pub fn alerts(&self) -> impl Iterator<Item = &Arc<Alert>> {
         self.alerts.values()

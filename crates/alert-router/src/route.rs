@@ -59,6 +59,13 @@ pub struct Options {
     pub labels: BTreeMap<String, String>,
 }
 
+impl RouteIndex {
+    /// The place in [`Tree::iter`].
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -163,6 +170,11 @@ impl Tree {
 }
 
 impl Route {
+    /// The routes below, in order.
+    pub fn children(&self) -> impl Iterator<Item = RouteIndex> {
+        self.children.iter().map(|&child| RouteIndex(child))
+    }
+
     /// The part of an alert's labels that its group has.
     pub fn group_labels(&self, labels: &Labels) -> Labels {
         if self.options.group_by_all {

@@ -96,19 +96,8 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         prefix: route_prefix(&args, &external_url),
         ..HttpOptions::default()
     };
-    let landing = service::landing_page(
-        "alert-router",
-        "Routes, groups and silences alerts, and notifies people.",
-        &[
-            ("api/v2/alerts", "Alerts"),
-            ("api/v2/alerts/groups", "Alerts as they are sent"),
-            ("api/v2/silences", "Silences"),
-            ("api/v2/receivers", "Receivers"),
-            ("api/v2/status", "Status and configuration"),
-            ("metrics", "Own metrics"),
-        ],
-    );
-    boot.http_with(landing.merge(api.router()), options).await?;
+    let pages = web_ui::router("Firewatch alerts");
+    boot.http_with(pages.merge(api.router()), options).await?;
     let grpc = grpc::router(engine.clone()).await?;
     boot.grpc(grpc).await?;
     let intervals = Intervals {

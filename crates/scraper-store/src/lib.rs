@@ -43,17 +43,6 @@ pub static PROGRAM: Program = Program {
     ..Program::DEFAULT
 };
 
-/// What the page at `/` leads to.
-const LINKS: &[(&str, &str)] = &[
-    ("api/v1/targets", "Targets"),
-    ("api/v1/alerts", "Alerts"),
-    ("api/v1/rules", "Rules"),
-    ("api/v1/query?query=up", "Query: up"),
-    ("api/v1/status/tsdb", "Storage"),
-    ("api/v1/status/config", "Configuration"),
-    ("metrics", "Own metrics"),
-];
-
 /// Remote write requests of up to this many bytes after decompression are taken.
 const MAX_WRITE_BYTES: usize = 128 << 20;
 
@@ -78,7 +67,9 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         read_timeout: Some(boot.args.duration("web.read-timeout")),
         ..HttpOptions::default()
     };
-    let addresses = boot.http_with(gate.router(), options).await?;
+    // The pages are there before the store is: they show how far its start has come.
+    let pages = web_ui::store(boot.args.str("web.page-title"));
+    let addresses = boot.http_with(pages.merge(gate.router()), options).await?;
 
     let retention = reload::flag_retention(
         boot.args
@@ -136,13 +127,8 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     }
     let routes = grpc::routes(Arc::clone(&api), external_labels).await?;
     boot.grpc(routes).await?;
-    let landing = service::landing_page(
-        PROGRAM.name,
-        "Scrapes, stores and queries metrics. Point Grafana's Prometheus data source here.",
-        LINKS,
-    );
     // From here on samples are taken; queries are let through when the log has been read.
-    gate.open(landing.merge(api::router(Arc::clone(&api))));
+    gate.open(api::router(Arc::clone(&api)));
     let replayed = tokio::task::spawn_blocking({
         let db = Arc::clone(&db);
         move || db.replayed()

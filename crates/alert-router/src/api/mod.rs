@@ -1,8 +1,10 @@
-//! HTTP: API v2 as upstream's OpenAPI file defines it, and what is left of v1.
+//! HTTP: API v2 as upstream's OpenAPI file defines it, what is left of v1, and what our pages need
+//! besides.
 
 mod alerts;
 mod answer;
 mod filter;
+mod pages;
 mod silences;
 mod status;
 
@@ -15,7 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use jiff::Timestamp;
 use tower_http::cors::CorsLayer;
 
@@ -83,8 +85,16 @@ impl Api {
                 Method::POST,
                 Method::HEAD,
             ]));
+        let ours = Router::new()
+            .route("/routes", get(pages::routes))
+            .route("/routes/match", post(pages::match_routes))
+            .route("/groups", get(pages::groups))
+            .route("/notifications", get(pages::notifications))
+            .fallback(not_found)
+            .layer(middleware::map_response(no_store));
         Router::new()
             .nest("/api/v2", v2)
+            .nest("/api/firewatch/v1", ours)
             .route("/api/v2/", any(not_found))
             .route("/api/v1", any(gone))
             .route("/api/v1/{*path}", any(gone))

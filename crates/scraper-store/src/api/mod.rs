@@ -6,6 +6,7 @@
 
 mod admin;
 mod exemplars;
+mod explain;
 mod federate;
 mod label_values;
 mod labels;
@@ -132,6 +133,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/query_exemplars", both(exemplars::handle))
         .route("/format_query", both(query_text::format))
         .route("/parse_query", both(query_text::parse))
+        .route("/firewatch/explain", queries(explain::handle))
         .route(
             "/series",
             both(series::handle).delete(series::not_implemented),
@@ -142,6 +144,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/metadata", only_get(metadata::handle))
         .route("/targets", only_get(targets::active_and_dropped))
         .route("/targets/metadata", only_get(metadata::of_targets))
+        .route("/targets/relabel_steps", only_get(targets::relabel_steps))
         .route("/scrape_pools", only_get(targets::scrape_pools))
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))

@@ -1,10 +1,12 @@
-//! `/api/v1/targets` and `/api/v1/scrape_pools`: what is scraped, and how it goes.
+//! `/api/v1/targets`, `/api/v1/targets/relabel_steps` and `/api/v1/scrape_pools`: what is scraped, how it
+//! goes, and what a pool's rules make of labels.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http_api::Envelope;
+use http_api::{ApiError, Envelope};
 use model::Labels;
+use relabel::JsonConfig;
 use scrape::{Health, PoolSnapshot, TargetSnapshot};
 use serde::Serialize;
 use serde_json::json;
@@ -114,4 +116,38 @@ fn printed(duration: Duration) -> String {
 pub(super) fn scrape_pools(api: &Api, _: &Call) -> Answer {
     let names: Vec<String> = pools(api, "").into_iter().map(|pool| pool.name).collect();
     Ok(Envelope::data(&json!({ "scrapePools": names })))
+}
+
+/// What each rule of the pool `scrapePool` makes of `labels`, a JSON object; it ends with the rule that
+/// drops them.
+pub(super) fn relabel_steps(api: &Api, call: &Call) -> Answer {
+    let pool = match call.params.get("scrapePool") {
+        "" => return Err(ApiError::bad_data("no scrapePool parameter provided")),
+        pool => pool,
+    };
+    let labels: BTreeMap<String, String> = match call.params.get("labels") {
+        "" => return Err(ApiError::bad_data("no labels parameter provided")),
+        text => serde_json::from_str(text)
+            .map_err(|e| ApiError::bad_data(format!("error parsing labels: {e}")))?,
+    };
+    let labels = Labels::from_pairs(&labels);
+    let scrapes = api.scrapes.as_ref();
+    let steps = scrapes.and_then(|scrapes| scrapes.lock().relabel_steps(pool, &labels));
+    let steps = steps.ok_or_else(|| {
+        ApiError::bad_data(format!(
+            "error getting scrape config: scrape pool {} not found",
+            golang::strconv::quote(pool)
+        ))
+    })?;
+    let steps: Vec<serde_json::Value> = steps
+        .iter()
+        .map(|step| {
+            json!({
+                "rule": JsonConfig(step.rule.config()),
+                "output": step.output,
+                "keep": step.keep,
+            })
+        })
+        .collect();
+    Ok(Envelope::data(&json!({ "steps": steps })))
 }
