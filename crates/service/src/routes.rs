@@ -46,29 +46,17 @@ pub(crate) fn assemble(boot: &Boot, router: Router, options: &HttpOptions) -> Ro
         Router::new()
             .route("/", any(to_home.clone()))
             .route(&prefix, any(to_home))
-            // `nest` does not match the bare prefix with its slash, which is the service's home page.
-            .route_service(
-                &format!("{prefix}/"),
-                StripPrefix::new(prefix.len(), all.clone()),
-            )
-            .route_service(
-                &format!("{prefix}/{{*rest}}"),
-                StripPrefix::new(prefix.len(), all),
-            ),
+            .fallback_service(StripPrefix { prefix, inner: all }),
     )
 }
 
-/// Cuts the first bytes off a request's path.
+/// Cuts the prefix off a request's path; what is not below it is not found. It is no route with a
+/// wildcard, since that would be one more parameter of the paths within.
 #[derive(Clone)]
 struct StripPrefix {
-    len: usize,
+    /// With a slash before it and none behind.
+    prefix: String,
     inner: Router,
-}
-
-impl StripPrefix {
-    fn new(len: usize, inner: Router) -> StripPrefix {
-        StripPrefix { len, inner }
-    }
 }
 
 impl tower::Service<Request> for StripPrefix {
@@ -84,14 +72,14 @@ impl tower::Service<Request> for StripPrefix {
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let rest = request
-            .uri()
-            .path_and_query()
-            .and_then(|path| path.as_str().get(self.len..))
+        let path = request.uri().path_and_query();
+        let rest = path
+            .and_then(|path| path.as_str().strip_prefix(&self.prefix))
             .filter(|path| path.starts_with('/'));
-        if let Some(Ok(uri)) = rest.map(|path| path.parse()) {
-            *request.uri_mut() = uri;
-        }
+        let Some(Ok(uri)) = rest.map(str::parse) else {
+            return tower::Service::<Request>::call(&mut Router::new(), request);
+        };
+        *request.uri_mut() = uri;
         tower::Service::<Request>::call(&mut self.inner, request)
     }
 }

@@ -157,10 +157,13 @@ async fn everything_below_a_prefix() {
         prefix: "/pre/fix/".to_owned(),
         ..HttpOptions::default()
     };
-    let address = boot.http_with(router(), options).await.unwrap()[0];
+    let named = |name: axum::extract::Path<String>| async move { format!("name {}", name.0) };
+    let router = router().route("/named/{name}", axum::routing::get(named));
+    let address = boot.http_with(router, options).await.unwrap()[0];
     for (path, body) in [
         ("/pre/fix/-/healthy", "Thing is Healthy.\n"),
         ("/pre/fix/hello", "hello"),
+        ("/pre/fix/named/a?b=c", "name a"),
         ("/pre/fix/", "home"),
     ] {
         let answer = ask(address, &format!("GET {path}"), &[]).await;

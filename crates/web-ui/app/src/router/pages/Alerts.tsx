@@ -2,13 +2,12 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { ago, count } from '../../core/format';
-import { seriesText, type Labels } from '../../core/labels';
+import { matcherText, seriesText, type Labels } from '../../core/labels';
 import { useDelayed, useLoad, useNow } from '../../core/load';
 import { Ago, Badge, Empty, Fold, LabelChips, SearchBox, Shown, Toggles } from '../../parts/bits';
 import { VirtualList } from '../../parts/VirtualList';
 import { api, type Alert, type AlertGroup, type GroupTimer } from '../api';
 import { currentFilter, setFilter, silenceLink, withMatcher, type Filter } from './filter';
-import { matcherText } from '../../core/labels';
 
 type Kind = 'active' | 'silenced' | 'inhibited' | 'muted';
 const KINDS: readonly (readonly [Kind, string, 'bad' | 'plain'])[] = [
@@ -152,10 +151,10 @@ function GroupHead({ group, shown, timer, open, onToggle, onPick }: { group: Ale
   const next = timer && Date.parse(timer.nextFlush);
   return (
     <div class="pool">
-      <Fold open={open} onToggle={onToggle} head={<h2>{Object.keys(group.labels).length === 0 ? 'Not grouped' : ''}</h2>}>
+      <Fold open={open} onToggle={onToggle} head={<h2>{Object.keys(group.labels).length === 0 ? 'Not grouped' : (group.labels.alertname ?? 'Group')}</h2>}>
         {null}
       </Fold>
-      <LabelChips labels={group.labels} onPick={onPick} />
+      <LabelChips labels={group.labels} except={['alertname']} onPick={onPick} />
       <Badge tone={active > 0 ? 'bad' : 'plain'}>
         {shown === group.alerts.length ? count(shown) : `${count(shown)} of ${count(group.alerts.length)}`} alert{group.alerts.length === 1 ? '' : 's'}
       </Badge>

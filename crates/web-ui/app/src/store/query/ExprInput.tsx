@@ -5,7 +5,13 @@ import { dark } from '../../core/settings';
 import type { Editor } from './editor';
 
 interface Props {
+  /** What stands there now; only shown while there is no editor. */
   text: string;
+  /**
+   * Text from outside (a link, the history) with a number that grows. The editor takes it when the number
+   * changes, and not when `text` does: that one comes from the editor and lags behind its typist.
+   */
+  given: { text: string; version: number };
   onChange: (text: string) => void;
   onRun: () => void;
 }
@@ -42,7 +48,7 @@ export function ExprInput(props: Props): JSX.Element {
       editor.current = null;
     };
   }, []);
-  useEffect(() => editor.current?.setText(props.text), [props.text]);
+  useEffect(() => editor.current?.setText(props.given.text), [props.given.version]);
   useEffect(() => editor.current?.setDark(dark.value), [dark.value]);
 
   return (

@@ -44,13 +44,18 @@ const DISPLAYS = [
 export function PanelView({ panel, onChange, onRemove }: Props): JSX.Element {
   // What stands in the editor; it becomes the panel's when it is run.
   const [text, setText] = useState(panel.expr);
+  const [given, setGiven] = useState({ text: panel.expr, version: 0 });
   const [run, setRun] = useState(0);
   const [result, setResult] = useState<Result | null>(null);
   const [error, setError] = useState<Error | null>(null);
   const [begun, setBegun] = useState<number | null>(null);
   const [showHistory, setShowHistory] = useState(false);
   const running = useRef<AbortController | null>(null);
-  useEffect(() => setText(panel.expr), [panel.expr]);
+  const give = (next: string): void => {
+    setText(next);
+    setGiven((old) => ({ text: next, version: old.version + 1 }));
+  };
+  useEffect(() => give(panel.expr), [panel.expr]);
 
   const execute = (): void => {
     setShowHistory(false);
@@ -106,7 +111,7 @@ export function PanelView({ panel, onChange, onRemove }: Props): JSX.Element {
   const format = async (): Promise<void> => {
     try {
       const { data } = await v1<string>('format_query', { query: text }, { post: true });
-      setText(data);
+      give(data);
       setError(null);
     } catch (failed) {
       setError(failed as Error);
@@ -124,7 +129,7 @@ export function PanelView({ panel, onChange, onRemove }: Props): JSX.Element {
   return (
     <section class="panel" aria-label={`Query ${expr || 'without expression'}`}>
       <div class="row" style={{ alignItems: 'flex-start', position: 'relative' }}>
-        <ExprInput text={text} onChange={setText} onRun={execute} />
+        <ExprInput text={text} given={given} onChange={setText} onRun={execute} />
         {begun === null ? (
           <button type="button" class="button primary" onClick={execute}>
             Execute
@@ -148,7 +153,7 @@ export function PanelView({ panel, onChange, onRemove }: Props): JSX.Element {
         {showHistory && (
           <HistoryList
             onPick={(picked) => {
-              setText(picked);
+              give(picked);
               setShowHistory(false);
             }}
           />
