@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import preact from '@preact/preset-vite';
 import { defineConfig, type Plugin } from 'vite';
 
-const app = import.meta.dirname;
+const app = fileURLToPath(new URL('.', import.meta.url));
 
 /** All files the build is made of; tests are not. `tests/stale.rs` computes the same hash. */
 function sourceHash(): string {
