@@ -68,7 +68,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 pub(crate) fn date_function(name: &str) -> Option<fn(f64) -> f64> {
     fn date(v: f64) -> Date {
         // As Go's conversion on amd64: what does not fit is the least integer.
-        let fits = v >= -9_223_372_036_854_775_808.0 && v < 9_223_372_036_854_775_808.0;
+        let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&v);
         let seconds = if fits { v as i64 } else { i64::MIN };
         // Go counts seconds from a year so long ago that only the most negative times are before it;
         // those come out at the other end.
