@@ -3,8 +3,9 @@
 import json
 import sys
 import threading
+import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -18,6 +19,16 @@ from confluent_kafka.admin import (
 SERVERS = {"bootstrap.servers": sys.argv[1]}
 admin = AdminClient(SERVERS)
 joined = {}
+
+# What a broker answers while a group's coordinator is being found or made.
+MOVING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._WAIT_COORD,
+    KafkaError._TIMED_OUT,
+    KafkaError.REQUEST_TIMED_OUT,
+)
 
 
 def done(futures):
@@ -60,7 +71,17 @@ def consumer(group, protocol):
 def commit(group, topic, offsets):
     one = consumer(group, "classic")
     places = [TopicPartition(topic, int(index), offset) for index, offset in offsets.items()]
-    for place in one.commit(offsets=places, asynchronous=False):
+    until = time.monotonic() + 120
+    while True:
+        try:
+            committed = one.commit(offsets=places, asynchronous=False)
+            break
+        except KafkaException as error:
+            # The first commit of all makes the broker create the topic for them.
+            if error.args[0].code() not in MOVING or time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+    for place in committed:
         if place.error:
             raise RuntimeError(str(place.error))
     one.close()

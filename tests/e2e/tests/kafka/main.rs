@@ -9,6 +9,7 @@ mod cluster;
 mod listeners;
 mod three_brokers;
 
+use std::sync::{PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::{free_port, wait_for};
@@ -31,6 +32,10 @@ fn kafka_4() {
     one_broker("4.2.0");
 }
 
+/// Held to read by each test with one broker, to write by the one with three: so many brokers at once
+/// would wait for each other on two cores.
+static ROOM: RwLock<()> = RwLock::new(());
+
 /// The life of a cluster of one broker.
 fn one_broker(version: &'static str) {
     let Some(jars) = cluster::jars() else { return };
@@ -39,6 +44,8 @@ fn one_broker(version: &'static str) {
     }
     // Before any broker waits for it.
     agent::programs();
+    // A test that failed has made room too.
+    let _room = ROOM.read().unwrap_or_else(PoisonError::into_inner);
     let new = version.starts_with('4');
     let dir = tempfile::tempdir().expect("there is room for a temporary folder");
     certificates::write(dir.path());

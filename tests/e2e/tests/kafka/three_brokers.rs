@@ -1,7 +1,7 @@
 //! Three brokers, of which one is killed and one is ended in order while records go on coming.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,6 +17,7 @@ fn three_brokers() {
         return;
     }
     agent::programs();
+    let _room = crate::ROOM.write().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().expect("there is room for a temporary folder");
     let wishes = Wishes {
         version: "4.2.0",
