@@ -53,7 +53,9 @@ impl Drop for Stack<'_> {
     fn drop(&mut self) {
         let _ = self.compose().args(["down", "--timeout", "1"]).output();
         let mut remove = self.engine.command();
-        let _ = remove.args(["image", "rm", "--force", &self.image]).output();
+        let _ = remove
+            .args(["image", "rm", "--force", &self.image])
+            .output();
     }
 }
 

@@ -297,6 +297,10 @@ fn labels(store: &str, text: &str) -> Option<BTreeSet<String>> {
     let result = query(store, text)?;
     let mut sets = BTreeSet::new();
     for series in result {
+        // Since 1.12, which Debian does not have yet.
+        if series["metric"]["collector"] == "dmmultipath" {
+            continue;
+        }
         let mut labels = series["metric"].clone();
         if let Some(labels) = labels.as_object_mut() {
             // Where each differs by its nature, or by Go's procfs.
