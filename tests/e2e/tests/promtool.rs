@@ -354,6 +354,11 @@ fn server(tools: &Tools, name: &str, program: &Path) -> Server {
     Server { url, data, process }
 }
 
+fn now_s() -> u64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
 #[test]
 fn against_servers() {
     let Some(tools) = Tools::find() else { return };
@@ -376,10 +381,7 @@ fn against_servers() {
         wait_for("what was pushed is there", Duration::from_secs(20), || {
             query(url, "pushed_total").filter(|found| !found.is_empty())
         });
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
+        let now = now_s();
         for line in [
             format!("query instant --time={now} {url} pushed_total"),
             format!("query instant --time={now} {url} sum(pushed_total)+1"),
@@ -406,7 +408,7 @@ fn against_servers() {
             tools.compare(&line);
         }
         // The history of a rule, as blocks.
-        let (from, to) = (now - 60, now);
+        let (from, to) = (now - 60, now_s());
         let line = format!(
             "tsdb create-blocks-from rules --start={from} --end={to} --url={url} --output-dir=out-{name} record.yml"
         );

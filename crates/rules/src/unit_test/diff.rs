@@ -16,12 +16,17 @@ pub(super) fn alerts_diff(expected: &[Fired], got: &[Fired]) -> String {
     if count == 0 {
         return "[]".to_owned();
     }
+    // An alert that only one side has is compared with one without labels.
+    let none = Fired {
+        labels: Labels::empty(),
+        annotations: Labels::empty(),
+    };
     let items: Vec<String> = (0..count)
-        .map(|i| match (expected.get(i), got.get(i)) {
-            (Some(expected), Some(got)) => both(expected, got),
-            (Some(alert), None) => coloured(REMOVED, &one(alert)),
-            (None, Some(alert)) => coloured(ADDED, &one(alert)),
-            (None, None) => String::new(),
+        .map(|i| {
+            both(
+                expected.get(i).unwrap_or(&none),
+                got.get(i).unwrap_or(&none),
+            )
         })
         .map(|item| format!("{STEP}{}", item.replace('\n', &format!("\n{STEP}"))))
         .collect();
@@ -32,34 +37,11 @@ fn coloured(colour: &str, text: &str) -> String {
     format!("{colour}{text}{NORMAL}")
 }
 
-fn one(alert: &Fired) -> String {
-    both_with(
-        &alert.annotations,
-        &alert.annotations,
-        &alert.labels,
-        &alert.labels,
-    )
-}
-
 fn both(expected: &Fired, got: &Fired) -> String {
-    both_with(
-        &expected.annotations,
-        &got.annotations,
-        &expected.labels,
-        &got.labels,
-    )
-}
-
-fn both_with(
-    expected_annotations: &Labels,
-    got_annotations: &Labels,
-    expected_labels: &Labels,
-    got_labels: &Labels,
-) -> String {
     format!(
         "{{\n{STEP}\"Annotations\": {},\n{STEP}\"Labels\": {}\n}}",
-        map(expected_annotations, got_annotations),
-        map(expected_labels, got_labels)
+        map(&expected.annotations, &got.annotations),
+        map(&expected.labels, &got.labels)
     )
 }
 

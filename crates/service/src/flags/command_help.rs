@@ -24,6 +24,9 @@ pub(super) fn text(app: &App, path: &[&Command], long: bool) -> String {
     };
     let usage = match path.last() {
         Some(command) if command.commands.is_empty() => summary(&names, command),
+        Some(command) if command.flags.is_empty() => {
+            format!("{names} <command> [<args> ...]")
+        }
         _ => format!("{names} [<flags>] <command> [<args> ...]"),
     };
     let _ = write!(out, "usage: {usage}\n\n{}\n", paragraphs(help, 0));
