@@ -24,7 +24,11 @@ fn run(program: &Path, args: &[&str], env: &[(&str, &str)]) {
         .current_dir(app())
         .status()
         .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-    assert!(status.success(), "{} {args:?} failed, see above", program.display());
+    assert!(
+        status.success(),
+        "{} {args:?} failed, see above",
+        program.display()
+    );
 }
 
 /// The packages of the application, installed as its lock file says; `None` without npm.
@@ -57,7 +61,11 @@ fn the_embedded_pages_are_the_build_of_their_source() {
             for entry in std::fs::read_dir(dir.join(sub)).expect("the build wrote it") {
                 let path = entry.expect("a folder can be listed").path();
                 if path.is_file() && !path.ends_with("SOURCE") {
-                    let name = path.strip_prefix(dir).expect("within").display().to_string();
+                    let name = path
+                        .strip_prefix(dir)
+                        .expect("within")
+                        .display()
+                        .to_string();
                     files.push((name, std::fs::read(&path).expect("a file can be read")));
                 }
             }
@@ -69,8 +77,15 @@ fn the_embedded_pages_are_the_build_of_their_source() {
     let names = |files: &[(String, Vec<u8>)]| -> Vec<String> {
         files.iter().map(|(name, _)| name.clone()).collect()
     };
-    assert_eq!(names(&built), names(&embedded), "run `npm run build` in crates/web-ui/app");
-    assert!(built == embedded, "run `npm run build` in crates/web-ui/app");
+    assert_eq!(
+        names(&built),
+        names(&embedded),
+        "run `npm run build` in crates/web-ui/app"
+    );
+    assert!(
+        built == embedded,
+        "run `npm run build` in crates/web-ui/app"
+    );
 }
 
 /// A page of metrics for as long as the test runs.
@@ -193,19 +208,29 @@ fn every_page_in_a_browser() {
         "prefixed",
         &programs.join("scraper-store"),
         &[
-            format!("--config.file={}", stack.dir.path().join("empty.yml").display()),
-            format!("--storage.tsdb.path={}", stack.dir.path().join("second").display()),
+            format!(
+                "--config.file={}",
+                stack.dir.path().join("empty.yml").display()
+            ),
+            format!(
+                "--storage.tsdb.path={}",
+                stack.dir.path().join("second").display()
+            ),
             format!("--web.listen-address={prefix}"),
             format!("--grpc-address=127.0.0.1:{}", free_port()),
             format!("--web.external-url=http://{prefix}/some/prefix"),
             "--web.route-prefix=/some/prefix".to_owned(),
         ],
         {
-            std::fs::write(stack.dir.path().join("empty.yml"), "global: {}\n").expect("there is room");
+            std::fs::write(stack.dir.path().join("empty.yml"), "global: {}\n")
+                .expect("there is room");
             stack.dir.path()
         },
     );
-    let query = format!("{}/api/v1/query?query=fw_browser_temperature", stack.store_url);
+    let query = format!(
+        "{}/api/v1/query?query=fw_browser_temperature",
+        stack.store_url
+    );
     wait_for("the page is scraped", Duration::from_secs(30), || {
         get(&query).filter(|(_, body)| body.contains("kitchen"))
     });

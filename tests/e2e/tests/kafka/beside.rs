@@ -1,6 +1,7 @@
 //! What stands beside the agent: Kafka's own tool, which says the same, and the JMX exporter, whose
 //! page scraper-store scrapes together with the agent's.
 
+use std::io::{Read, Write};
 use std::path::Path;
 
 use e2e::{Process, Stack, free_port, query, wait_for};
@@ -52,8 +53,13 @@ pub fn zookeeper(cluster: &Cluster) -> (Process, String) {
     let data = cluster.dir.join("zookeeper").display().to_string();
     let class = "org.apache.zookeeper.server.ZooKeeperServerMain";
     let server = cluster.start_tool("zookeeper", class, &[port, &data]);
-    wait_for("ZooKeeper listens", PATIENCE, || {
-        std::net::TcpStream::connect(&address).ok()
+    // It listens before it serves.
+    wait_for("ZooKeeper serves", PATIENCE, || {
+        let mut stream = std::net::TcpStream::connect(&address).ok()?;
+        stream.write_all(b"srvr").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.contains("Mode:").then_some(())
     });
     let mut orders = String::new();
     for (path, data) in [
