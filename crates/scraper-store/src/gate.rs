@@ -44,7 +44,7 @@ impl Gate {
 }
 
 /// What does not look at samples, below `/api/v1/`.
-const EARLY: [&str; 11] = [
+const EARLY: [&str; 12] = [
     "write",
     "otlp/v1/metrics",
     "format_query",
@@ -56,6 +56,7 @@ const EARLY: [&str; 11] = [
     "status/runtimeinfo",
     "status/walreplay",
     "targets",
+    "targets/relabel_steps",
 ];
 
 fn is_early(path: &str) -> bool {

@@ -62,10 +62,7 @@ pub fn store(title: &str) -> Router {
 /// alert-router's page, which holds all of them behind `#`, as links in notifications expect.
 pub fn router(title: &str) -> Router {
     let page = page("router.html", title);
-    files().route(
-        "/",
-        get(move || async move { page.respond() }),
-    )
+    files().route("/", get(move || async move { page.respond() }))
 }
 
 fn to(page: &str, RawQuery(query): RawQuery) -> Response {

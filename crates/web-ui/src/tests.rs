@@ -23,13 +23,20 @@ async fn every_page_is_the_application_with_its_title() {
         assert_eq!(status, StatusCode::OK, "{path}");
         assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY);
         let text = String::from_utf8(body).unwrap();
-        assert!(text.contains("<title>a &lt;b&gt; &amp; c</title>"), "{text}");
+        assert!(
+            text.contains("<title>a &lt;b&gt; &amp; c</title>"),
+            "{text}"
+        );
         assert!(text.contains("src=\"./assets/store-"), "{text}");
         assert!(!text.contains("src=\"/"), "only relative URLs: {text}");
     }
     let (status, _, body) = get_(router("alerts"), "/", false).await;
     assert_eq!(status, StatusCode::OK);
-    assert!(String::from_utf8(body).unwrap().contains("./assets/router-"));
+    assert!(
+        String::from_utf8(body)
+            .unwrap()
+            .contains("./assets/router-")
+    );
 }
 
 #[tokio::test]
@@ -55,8 +62,16 @@ async fn assets_come_compressed_or_plain_and_stay_in_caches() {
     let path = format!("/{name}");
     let (_, headers, body) = get_(store("t"), &path, true).await;
     assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
-    assert_eq!(headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
-    assert!(headers[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+    assert_eq!(
+        headers[header::CONTENT_TYPE],
+        "text/javascript; charset=utf-8"
+    );
+    assert!(
+        headers[header::CACHE_CONTROL]
+            .to_str()
+            .unwrap()
+            .contains("immutable")
+    );
     assert_eq!(body, *packed);
     let (_, headers, body) = get_(store("t"), &path, false).await;
     assert!(!headers.contains_key(header::CONTENT_ENCODING));

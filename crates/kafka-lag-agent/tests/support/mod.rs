@@ -106,7 +106,7 @@ pub async fn zookeeper(nodes: &[(&str, &str)]) -> SocketAddr {
                 stream.read_exact(&mut request).await.expect("a request");
                 let mut answer = Vec::new();
                 if greeted {
-                    znode(&nodes, &mut &request[..], &mut answer);
+                    znode(&nodes, &request[..], &mut answer);
                 } else {
                     answer.put_bytes(0, 37);
                 }
