@@ -33,8 +33,6 @@ fn is_known_difference(series: &str) -> bool {
         "node_scrape_collector_duration_seconds{collector=\"dmmultipath\"}",
         "node_scrape_collector_success{collector=\"dmmultipath\"}",
         "node_timex_offset_overflow_total",
-        // Not there yet: docs/services/node-agent.md.
-        "node_processes_threads_state",
         // Lines of meminfo that Go's procfs does not know.
         "node_memory_",
         // It is "0" in Go where any file of the queue cannot be read.

@@ -1,6 +1,8 @@
-//! processes: their number, states and threads, of every /proc/PID/stat.
+//! processes: their number, states and threads, of every /proc/PID/stat, and the states of their threads,
+//! of every /proc/PID/task/TID/stat.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::{CollectError, Outcome};
 use crate::files::{Files, list};
@@ -12,8 +14,33 @@ fn parse(text: &str) -> Option<(&str, f64)> {
     Some((fields.next()?, fields.nth(16)?.parse().ok()?))
 }
 
+/// Counts the states of a process' threads; its first one is the process itself, which has been read.
+fn thread_states(
+    files: &mut Files,
+    process: &Path,
+    pid: &str,
+    state: &str,
+    counts: &mut BTreeMap<String, u32>,
+) {
+    let tasks = process.join("task");
+    // The process, or one of its threads, may be gone by now.
+    for tid in list(&tasks).unwrap_or_default() {
+        if tid == pid {
+            *counts.entry(state.to_owned()).or_default() += 1;
+            continue;
+        }
+        let Ok(text) = files.read(&tasks.join(&tid).join("stat")) else {
+            continue;
+        };
+        if let Some((state, _)) = parse(text) {
+            *counts.entry(state.to_owned()).or_default() += 1;
+        }
+    }
+}
+
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     let mut states: BTreeMap<String, u32> = BTreeMap::new();
+    let mut of_threads: BTreeMap<String, u32> = BTreeMap::new();
     let (mut pids, mut threads) = (0u32, 0.0);
     let proc = files.paths.proc.clone();
     for name in list(&proc)? {
@@ -21,15 +48,18 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             continue;
         }
         // A process may be gone by now.
-        let Ok(text) = files.read(&proc.join(&name).join("stat")) else {
+        let process = proc.join(&name);
+        let Ok(text) = files.read(&process.join("stat")) else {
             continue;
         };
         let Some((state, count)) = parse(text) else {
             continue;
         };
+        let state = state.to_owned();
         pids += 1;
         threads += count;
-        *states.entry(state.to_owned()).or_default() += 1;
+        thread_states(files, &process, &name, &state, &mut of_threads);
+        *states.entry(state).or_default() += 1;
     }
     let mut limit = |name: &str| {
         let text = files.proc(name)?.trim();
@@ -43,6 +73,14 @@ pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
             "node_processes_state",
             "Number of processes in each state.",
             &[("state", &state)],
+            count.into(),
+        );
+    }
+    for (state, count) in of_threads {
+        out.gauge(
+            "node_processes_threads_state",
+            "Number of threads in each state.",
+            &[("thread_state", &state)],
             count.into(),
         );
     }
