@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use e2e::{Process, Stack, free_port, query, wait_for};
 use serde_json::Value;
@@ -56,6 +57,8 @@ pub fn zookeeper(cluster: &Cluster) -> (Process, String) {
     // It listens before it serves.
     wait_for("ZooKeeper serves", PATIENCE, || {
         let mut stream = std::net::TcpStream::connect(&address).ok()?;
+        // One that listens but does not serve yet keeps the question, and never answers it.
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         stream.write_all(b"srvr").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
