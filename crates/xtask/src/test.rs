@@ -37,7 +37,7 @@ const STEPS: [Step; 4] = [
     },
     Step {
         name: "end-to-end",
-        args: &["test", "--package", "e2e"],
+        args: &["test", "--package", "e2e", "--no-fail-fast"],
         slow: true,
     },
 ];
