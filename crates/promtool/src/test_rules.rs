@@ -125,11 +125,8 @@ fn run_file(path: &str, options: &RunOptions) -> Result<Vec<GroupVerdict>, Strin
 fn junit(suites: &[Suite<'_>]) -> String {
     let mut out = String::from("<testsuites>");
     for suite in suites {
-        let failures = suite
-            .verdicts
-            .iter()
-            .filter(|v| !v.errors.is_empty())
-            .count();
+        // Upstream counts what failed, not the tests that it failed in.
+        let failures: usize = suite.verdicts.iter().map(|v| v.errors.len()).sum();
         let _ = write!(
             out,
             "<testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" timestamp=\"{}\">",

@@ -381,6 +381,8 @@ fn against_servers() {
         wait_for("what was pushed is there", Duration::from_secs(20), || {
             query(url, "pushed_total").filter(|found| !found.is_empty())
         });
+        // Whole seconds: what was pushed lies before them.
+        std::thread::sleep(Duration::from_secs(2));
         let now = now_s();
         for line in [
             format!("query instant --time={now} {url} pushed_total"),

@@ -33,6 +33,8 @@ fn is_known_difference(series: &str) -> bool {
         "node_scrape_collector_duration_seconds{collector=\"dmmultipath\"}",
         "node_scrape_collector_success{collector=\"dmmultipath\"}",
         "node_timex_offset_overflow_total",
+        // node_exporter 1.11 says 0 of a read-only mount that has other options too.
+        "node_filesystem_readonly",
         // Lines of meminfo that Go's procfs does not know.
         "node_memory_",
         // It is "0" in Go where any file of the queue cannot be read.
