@@ -172,7 +172,7 @@ function AlertRow({ alert, all, open, onToggle, onPick }: { alert: Alert; all: M
   const summary = alert.annotations.summary ?? alert.annotations.description ?? alert.annotations.message;
   const matchers = Object.entries(alert.labels).map(([name, value]) => ({ name, value, isEqual: true, isRegex: false }));
   return (
-    <div class="target" style={{ gridTemplateColumns: 'minmax(0, 1fr) 100px 120px 150px' }} data-alert={alert.labels.alertname}>
+    <div class="target alert" data-alert={alert.labels.alertname}>
       <span class="stack wide">
         <LabelChips labels={alert.labels} onPick={onPick} />
         {summary && <div class="pre">{summary}</div>}

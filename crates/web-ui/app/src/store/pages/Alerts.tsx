@@ -127,8 +127,8 @@ function RuleHead({ entry, open, onToggle }: { entry: Entry; open: boolean; onTo
 
 function AlertRow({ alert }: { alert: Alert }): JSX.Element {
   return (
-    <div class="target" style={{ borderTop: '1px solid var(--line)', marginLeft: '24px', gridTemplateColumns: 'minmax(0, 1fr) 90px 130px 130px' }}>
-      <span class="stack">
+    <div class="target alert below">
+      <span class="stack wide">
         <LabelChips labels={alert.labels} except={['alertname']} onPick={(name, value) => setSearch({ search: `${name}="${value}"` })} />
         {Object.entries(alert.annotations).map(([name, text]) => (
           <div key={name} class="pre">
