@@ -45,6 +45,21 @@ async function waitForText(page, wanted, selector = 'main') {
     .catch(async () => assert.fail(`waited in vain for ${JSON.stringify(wanted)} in:\n${(await text(page, selector)).slice(0, 2000)}`));
 }
 
+/** Where an element is once it stays the same one: a graph is made anew for each answer. */
+async function settledBox(page, selector) {
+  for (let round = 0; round < 100; round += 1) {
+    await page.waitForSelector(selector);
+    const same = await page.evaluate(async (s) => {
+      const first = document.querySelector(s);
+      await new Promise((done) => setTimeout(done, 400));
+      return first === document.querySelector(s) && !document.querySelector('.spin');
+    }, selector);
+    const box = same ? await (await page.$(selector))?.boundingBox() : null;
+    if (box) return box;
+  }
+  return assert.fail(`${selector} does not come to rest`);
+}
+
 test('a query with completion, its graph, zoom, and the link to it', async () => {
   const page = await open(`${STORE_URL}/`);
   assert.equal(new URL(page.url()).pathname, '/query');
@@ -76,9 +91,8 @@ test('a query with completion, its graph, zoom, and the link to it', async () =>
   await page.keyboard.type('1m');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => new URL(location.href).searchParams.get('g0.range_input') === '1m');
-  await page.waitForSelector('.u-over');
   const before = '1m';
-  const over = await (await page.$('.u-over')).boundingBox();
+  const over = await settledBox(page, '.u-over');
   await page.mouse.move(over.x + over.width * 0.4, over.y + 50);
   await page.mouse.down();
   await page.mouse.move(over.x + over.width * 0.98, over.y + 60, { steps: 5 });
