@@ -60,7 +60,19 @@ async function settledBox(page, selector) {
   return assert.fail(`${selector} does not come to rest`);
 }
 
+/** A store that has just begun has no line to draw yet. */
+async function samplesAreThere(count) {
+  const query = encodeURIComponent(`min(count_over_time(fw_browser_temperature[1m])) >= ${count}`);
+  for (let left = 300; left > 0; left -= 1) {
+    const { data } = await (await fetch(`${STORE_URL}/api/v1/query?query=${query}`)).json();
+    if (data.result.length > 0) return;
+    await new Promise((done) => setTimeout(done, 200));
+  }
+  assert.fail(`there are no ${count} samples`);
+}
+
 test('a query with completion, its graph, zoom, and the link to it', async () => {
+  await samplesAreThere(10);
   const page = await open(`${STORE_URL}/`);
   assert.equal(new URL(page.url()).pathname, '/query');
   await page.waitForSelector('.cm-content');
@@ -78,19 +90,20 @@ test('a query with completion, its graph, zoom, and the link to it', async () =>
 
   await button(page, 'Graph').click();
   await page.waitForSelector('[data-testid=graph] canvas');
-  const coloured = await page.$eval('[data-testid=graph] canvas', (canvas) => {
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    let strong = 0;
-    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]) > 60) strong += 1;
-    return strong;
-  });
-  assert.ok(coloured > 20, `lines are drawn: ${coloured} coloured pixels`);
-
   const range = await page.$('input[aria-label=Range]');
   await range.click({ clickCount: 3 });
   await page.keyboard.type('1m');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => new URL(location.href).searchParams.get('g0.range_input') === '1m');
+  // A minute of samples makes lines that can be seen, an hour of them need not.
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector('[data-testid=graph] canvas');
+    if (!canvas) return false;
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let strong = 0;
+    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]) > 60) strong += 1;
+    return strong > 20;
+  });
   const before = '1m';
   const over = await settledBox(page, '.u-over');
   await page.mouse.move(over.x + over.width * 0.4, over.y + 50);

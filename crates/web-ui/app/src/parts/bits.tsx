@@ -2,6 +2,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { ApiError } from '../core/api';
+import { flipped } from '../core/flip';
 import { ago, formatTime } from '../core/format';
 import { labelName, quote, type Labels } from '../core/labels';
 import { useNow, type Loaded } from '../core/load';
@@ -162,11 +163,7 @@ export function Toggles<T extends string>({ chosen, options, onChange, label }: 
           type="button"
           class={`toggle ${tone}`}
           aria-pressed={chosen.has(option)}
-          onClick={() => {
-            const next = new Set(chosen);
-            if (!next.delete(option)) next.add(option);
-            onChange(next);
-          }}
+          onClick={() => onChange(flipped(chosen, option))}
         >
           {text}
         </button>

@@ -1,6 +1,7 @@
 // #/alerts: alerts as they are sent, in their groups.
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
+import { flipped } from '../../core/flip';
 import { ago, count } from '../../core/format';
 import { matcherText, seriesText, type Labels } from '../../core/labels';
 import { useDelayed, useLoad, useNow } from '../../core/load';
@@ -106,11 +107,6 @@ function Groups({ data, filter, onFilter }: { data: Data; filter: Filter; onFilt
     }
     return out;
   }, [data, kinds, folded]);
-  const toggle = (key: string): void => {
-    const next = new Set(folded);
-    if (!next.delete(key)) next.add(key);
-    setFolded(next);
-  };
   return (
     <>
       <div class="row bar">
@@ -131,7 +127,7 @@ function Groups({ data, filter, onFilter }: { data: Data; filter: Filter; onFilt
         label="Alert groups"
         render={(item) =>
           item.kind === 'group' ? (
-            <GroupHead group={item.group} shown={item.shown} timer={data.timers.get(item.key)} open={!folded.has(item.key)} onToggle={() => toggle(item.key)} onPick={(name, value) => onFilter(withMatcher(filter, name, value))} />
+            <GroupHead group={item.group} shown={item.shown} timer={data.timers.get(item.key)} open={!folded.has(item.key)} onToggle={() => setFolded(flipped(folded, item.key))} onPick={(name, value) => onFilter(withMatcher(filter, name, value))} />
           ) : (
             <AlertRow alert={item.alert} all={byFingerprint} open={open === item.key} onToggle={() => setOpen(open === item.key ? '' : item.key)} onPick={(name, value) => onFilter(withMatcher(filter, name, value))} />
           )

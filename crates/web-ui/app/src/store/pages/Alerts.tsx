@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { v1 } from '../../core/api';
+import { flipped } from '../../core/flip';
 import { roughDuration } from '../../core/format';
 import { seriesText, textFilter } from '../../core/labels';
 import { useDelayed, useLoad } from '../../core/load';
@@ -88,12 +89,7 @@ function AlertList({ groups }: { groups: Group[] }): JSX.Element {
         render={(item) => {
           if (item.kind === 'alert') return <AlertRow alert={item.alert} />;
           const { entry } = item;
-          const toggle = (): void => {
-            const next = new Set(folded);
-            if (!next.delete(entry.key)) next.add(entry.key);
-            setFolded(next);
-          };
-          return <RuleHead entry={entry} open={!folded.has(entry.key)} onToggle={toggle} />;
+          return <RuleHead entry={entry} open={!folded.has(entry.key)} onToggle={() => setFolded(flipped(folded, entry.key))} />;
         }}
       />
     </>

@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { v1 } from '../../core/api';
+import { flipped } from '../../core/flip';
 import { roughDuration } from '../../core/format';
 import { textFilter } from '../../core/labels';
 import { useDelayed, useLoad, useNow } from '../../core/load';
@@ -61,12 +62,7 @@ function Groups({ groups }: { groups: Group[] }): JSX.Element {
         render={(item) => {
           if (item.kind === 'rule') return <RuleRow rule={item.rule} />;
           const id = `${item.group.file} ${item.group.name}`;
-          const toggle = (): void => {
-            const next = new Set(folded);
-            if (!next.delete(id)) next.add(id);
-            setFolded(next);
-          };
-          return <GroupHead group={item.group} shown={item.shown} open={!folded.has(id)} onToggle={toggle} />;
+          return <GroupHead group={item.group} shown={item.shown} open={!folded.has(id)} onToggle={() => setFolded(flipped(folded, id))} />;
         }}
       />
     </>

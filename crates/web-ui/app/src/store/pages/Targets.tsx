@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { v1 } from '../../core/api';
+import { flipped } from '../../core/flip';
 import { roughDuration } from '../../core/format';
 import { seriesText, textFilter, type Labels } from '../../core/labels';
 import { useDelayed, useLoad } from '../../core/load';
@@ -75,11 +76,6 @@ function TargetList({ targets }: { targets: Target[] }): JSX.Element {
     return out;
   }, [pools, late, only, health, folded]);
   const of = (wanted: Target['health']): number => targets.reduce((n, t) => n + (t.health === wanted ? 1 : 0), 0);
-  const flip = (set: ReadonlySet<string>, key: string): Set<string> => {
-    const next = new Set(set);
-    if (!next.delete(key)) next.add(key);
-    return next;
-  };
 
   return (
     <>
@@ -112,9 +108,9 @@ function TargetList({ targets }: { targets: Target[] }): JSX.Element {
         label="Targets"
         render={(item) =>
           item.kind === 'pool' ? (
-            <PoolHead item={item} open={!folded.has(item.name)} onToggle={() => setFolded(flip(folded, item.name))} />
+            <PoolHead item={item} open={!folded.has(item.name)} onToggle={() => setFolded(flipped(folded, item.name))} />
           ) : (
-            <TargetRow target={item.target} open={open.has(identity(item.target))} onToggle={() => setOpen(flip(open, identity(item.target)))} />
+            <TargetRow target={item.target} open={open.has(identity(item.target))} onToggle={() => setOpen(flipped(open, identity(item.target)))} />
           )
         }
       />

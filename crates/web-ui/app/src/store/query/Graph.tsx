@@ -1,13 +1,14 @@
 // A graph over time: lines or stacked areas with a legend; drag to zoom, Shift-drag to pan.
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
-import { formatTime, short } from '../../core/format';
+import type uPlot from 'uplot';
+import { flipped } from '../../core/flip';
+import { formatTime } from '../../core/format';
 import type { Labels } from '../../core/labels';
 import { dark, utc } from '../../core/settings';
 import { SeriesName } from '../../parts/bits';
 import { VirtualList } from '../../parts/VirtualList';
+import { CHART_HEIGHT, mountChart, ranging, type ChartOptions, type OnRange } from './chart';
 import { colourOf } from './colours';
 import { columnsOf, type InstantSeries } from './result';
 
@@ -25,49 +26,11 @@ interface Props {
   endMs: number;
   stepMs: number;
   stacked: boolean;
-  /** Called with a new range in ms. */
-  onRange: (startMs: number, endMs: number) => void;
+  onRange: OnRange;
 }
 
 /** More lines than this are no picture any more, and cost seconds. */
 const DRAWN = 500;
-
-export const CHART_HEIGHT = 340;
-
-/** Axes that both kinds of chart share. */
-export function axes(): uPlot.Axis[] {
-  const stroke = getComputedStyle(document.documentElement).getPropertyValue('--quiet');
-  const grid = { stroke: getComputedStyle(document.documentElement).getPropertyValue('--line'), width: 1 };
-  return [
-    { stroke, grid, ticks: grid },
-    { stroke, grid, ticks: grid, size: 64, values: (_, ticks) => ticks.map((t) => (t === null ? '' : short(t))) },
-  ];
-}
-
-/** Dates of the axis in the chosen time zone. */
-export const zoned = (ts: number): Date => (utc.value ? uPlot.tzDate(new Date(ts * 1000), 'UTC') : new Date(ts * 1000));
-
-/** Shift-drag moves the range; a plain drag selects (uPlot's own). */
-export function panning(startMs: number, endMs: number, onRange: Props['onRange']): uPlot.Plugin {
-  return {
-    hooks: {
-      ready: (u) => {
-        u.over.addEventListener('mousedown', (down) => {
-          if (!down.shiftKey || down.button !== 0) return;
-          down.preventDefault();
-          down.stopImmediatePropagation();
-          const from = down.clientX;
-          const perPx = (endMs - startMs) / u.over.clientWidth;
-          const up = (event: MouseEvent): void => {
-            const shift = Math.round((from - event.clientX) * perPx);
-            if (shift !== 0) onRange(startMs + shift, endMs + shift);
-          };
-          document.addEventListener('mouseup', up, { once: true });
-        }, true);
-      },
-    },
-  };
-}
 
 export function Graph({ result, exemplars, startMs, endMs, stepMs, stacked, onRange }: Props): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
@@ -85,15 +48,10 @@ export function Graph({ result, exemplars, startMs, endMs, stepMs, stacked, onRa
   useEffect(() => {
     if (!place.current) return;
     const order = stacked ? shown.map((_, i) => shown.length - 1 - i) : shown.map((_, i) => i);
-    const options: uPlot.Options = {
-      width: place.current.clientWidth,
-      height: CHART_HEIGHT,
-      legend: { show: false },
-      tzDate: zoned,
+    const options: ChartOptions = {
       cursor: { drag: { x: true, y: false, setScale: false }, focus: { prox: 24 }, points: { size: 7 } },
       focus: { alpha: 0.35 },
       scales: { x: { range: [startMs / 1000, endMs / 1000] } },
-      axes: axes(),
       series: [
         {},
         ...order.map((i) => ({
@@ -104,17 +62,8 @@ export function Graph({ result, exemplars, startMs, endMs, stepMs, stacked, onRa
           points: { show: times.length < 3 || isolated(columns[i]!) },
         })),
       ],
-      plugins: [panning(startMs, endMs, onRange)],
+      plugins: [ranging(startMs, endMs, onRange)],
       hooks: {
-        setSelect: [
-          (u) => {
-            if (u.select.width > 4) {
-              const from = Math.round(u.posToVal(u.select.left, 'x') * 1000);
-              const to = Math.round(u.posToVal(u.select.left + u.select.width, 'x') * 1000);
-              onRange(from, to);
-            }
-          },
-        ],
         setCursor: [
           (u) => {
             const { left = -1, top = -1, idx } = u.cursor;
@@ -127,31 +76,19 @@ export function Graph({ result, exemplars, startMs, endMs, stepMs, stacked, onRa
       },
     };
     const data: uPlot.AlignedData = [times, ...order.map((i) => drawn[i]!)];
-    const made = new uPlot(options, data, place.current);
-    chart.current = made;
-    const observer = new ResizeObserver(() => {
-      const width = place.current?.clientWidth ?? 0;
-      if (width > 0 && width !== made.width) made.setSize({ width, height: CHART_HEIGHT });
-    });
-    observer.observe(place.current);
+    const made = mountChart(place.current, options, data);
+    chart.current = made.chart;
     return () => {
-      observer.disconnect();
       made.destroy();
       chart.current = null;
     };
   }, [times, drawn, stacked, hidden, exemplars, isDark, isUtc, startMs, endMs, onRange]);
 
   const toggle = (index: number, event: MouseEvent): void => {
-    const next = new Set(hidden);
-    if (event.ctrlKey || event.metaKey) {
-      if (!next.delete(index)) next.add(index);
-    } else {
-      // Alone, or all again where it was alone.
-      const alone = hidden.size === shown.length - 1 && !hidden.has(index);
-      next.clear();
-      if (!alone) shown.forEach((_, i) => i !== index && next.add(i));
-    }
-    setHidden(next);
+    if (event.ctrlKey || event.metaKey) return setHidden(flipped(hidden, index));
+    // Alone, or all again where it was alone.
+    const alone = hidden.size === shown.length - 1 && !hidden.has(index);
+    setHidden(new Set(alone ? [] : shown.map((_, i) => i).filter((i) => i !== index)));
   };
   const items = useMemo(() => shown.map((series, index) => ({ series, index })), [shown]);
   const tipSeries = tip ? shown[tip.series] : undefined;

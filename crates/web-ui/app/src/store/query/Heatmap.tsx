@@ -1,13 +1,11 @@
 // Histograms over time: a cell a bucket and step, its colour by the number of observations.
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
 import { formatTime, short } from '../../core/format';
 import { dark, utc } from '../../core/settings';
 import { Empty } from '../../parts/bits';
+import { mountChart, ranging, type ChartOptions, type OnRange } from './chart';
 import { heat } from './colours';
-import { axes, CHART_HEIGHT, panning, zoned } from './Graph';
 import { heatmapOf, type Cell, type InstantSeries } from './result';
 
 interface Props {
@@ -15,7 +13,7 @@ interface Props {
   startMs: number;
   endMs: number;
   stepMs: number;
-  onRange: (startMs: number, endMs: number) => void;
+  onRange: OnRange;
 }
 
 export function Heatmap({ result, startMs, endMs, stepMs, onRange }: Props): JSX.Element {
@@ -29,8 +27,7 @@ export function Heatmap({ result, startMs, endMs, stepMs, onRange }: Props): JSX
     if (!place.current || cells.size === 0) return;
     const all = [...cells.values()].flat();
     const finite = all.flatMap((c) => [c.lower, c.upper]).filter((v) => Number.isFinite(v));
-    let low = Math.min(...minMax(finite));
-    let high = Math.max(...minMax(finite));
+    let [low, high] = minMax(finite);
     if (low === high) [low, high] = [low - 1, high + 1];
     const smallest = finite.reduce((m, v) => (v > 0 && v < m ? v : m), Infinity);
     // Exponential buckets above zero want a logarithmic axis.
@@ -39,22 +36,12 @@ export function Heatmap({ result, startMs, endMs, stepMs, onRange }: Props): JSX
     const most = all.reduce((m, c) => Math.max(m, c.count), 0);
     const clamp = (v: number): number => Math.min(high, Math.max(low, v));
     const step = stepMs / 1000;
-    const options: uPlot.Options = {
-      width: place.current.clientWidth,
-      height: CHART_HEIGHT,
-      legend: { show: false },
-      tzDate: zoned,
+    const options: ChartOptions = {
       cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
       scales: { x: { range: [startMs / 1000 - step, endMs / 1000] }, y: { range: [low, high], distr: log ? 3 : 1 } },
-      axes: axes(),
       series: [{}, { paths: () => null, points: { show: false } }],
-      plugins: [panning(startMs, endMs, onRange)],
+      plugins: [ranging(startMs, endMs, onRange)],
       hooks: {
-        setSelect: [
-          (u) => {
-            if (u.select.width > 4) onRange(Math.round(u.posToVal(u.select.left, 'x') * 1000), Math.round(u.posToVal(u.select.left + u.select.width, 'x') * 1000));
-          },
-        ],
         setCursor: [
           (u) => {
             const { left = -1, top = -1 } = u.cursor;
@@ -87,16 +74,7 @@ export function Heatmap({ result, startMs, endMs, stepMs, onRange }: Props): JSX
       },
     };
     const times = [startMs / 1000, endMs / 1000];
-    const made = new uPlot(options, [times, [low, high]], place.current);
-    const observer = new ResizeObserver(() => {
-      const width = place.current?.clientWidth ?? 0;
-      if (width > 0 && width !== made.width) made.setSize({ width, height: CHART_HEIGHT });
-    });
-    observer.observe(place.current);
-    return () => {
-      observer.disconnect();
-      made.destroy();
-    };
+    return mountChart(place.current, options, [times, [low, high]]).destroy;
   }, [cells, isDark, isUtc, startMs, endMs, stepMs, onRange]);
 
   if (cells.size === 0) return <Empty>No histograms here: a heatmap needs native histograms, or classic buckets with their label le.</Empty>;
