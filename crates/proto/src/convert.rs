@@ -93,15 +93,41 @@ pub fn histogram_from_prometheus(h: &prometheus::Histogram) -> (i64, AnyHistogra
     (h.timestamp, histogram)
 }
 
-/// A float histogram sample as the wire carries it.
-pub fn float_histogram_to_prometheus(t_ms: i64, h: &FloatHistogram) -> prometheus::Histogram {
-    use prometheus::histogram::{Count, ResetHint, ZeroCount};
-    let reset_hint = match h.counter_reset_hint {
+fn reset_hint(hint: CounterResetHint) -> i32 {
+    use prometheus::histogram::ResetHint;
+    let hint = match hint {
         CounterResetHint::Unknown => ResetHint::Unknown,
         CounterResetHint::CounterReset => ResetHint::Yes,
         CounterResetHint::NotCounterReset => ResetHint::No,
         CounterResetHint::Gauge => ResetHint::Gauge,
     };
+    hint as i32
+}
+
+/// A histogram sample as the wire carries it.
+pub fn histogram_to_prometheus(t_ms: i64, h: &Histogram) -> prometheus::Histogram {
+    use prometheus::histogram::{Count, ZeroCount};
+    prometheus::Histogram {
+        count: Some(Count::CountInt(h.count)),
+        sum: h.sum,
+        schema: h.schema,
+        zero_threshold: h.zero_threshold,
+        zero_count: Some(ZeroCount::ZeroCountInt(h.zero_count)),
+        negative_spans: spans_to(&h.negative_spans),
+        negative_deltas: h.negative_buckets.clone(),
+        negative_counts: Vec::new(),
+        positive_spans: spans_to(&h.positive_spans),
+        positive_deltas: h.positive_buckets.clone(),
+        positive_counts: Vec::new(),
+        reset_hint: reset_hint(h.counter_reset_hint),
+        timestamp: t_ms,
+        custom_values: h.custom_values.clone(),
+    }
+}
+
+/// A float histogram sample as the wire carries it.
+pub fn float_histogram_to_prometheus(t_ms: i64, h: &FloatHistogram) -> prometheus::Histogram {
+    use prometheus::histogram::{Count, ZeroCount};
     prometheus::Histogram {
         count: Some(Count::CountFloat(h.count)),
         sum: h.sum,
@@ -114,7 +140,7 @@ pub fn float_histogram_to_prometheus(t_ms: i64, h: &FloatHistogram) -> prometheu
         positive_spans: spans_to(&h.positive_spans),
         positive_deltas: Vec::new(),
         positive_counts: h.positive_buckets.clone(),
-        reset_hint: reset_hint as i32,
+        reset_hint: reset_hint(h.counter_reset_hint),
         timestamp: t_ms,
         custom_values: h.custom_values.clone(),
     }

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use proto::thanos::WriteRequest;
-use remote::push::{Push, PushError};
+use remote::push::Push;
 use rules::Sample;
 
 use super::grpc::series;
@@ -30,10 +30,13 @@ impl Sink for HttpSink {
         Box::pin(with_retries(move |_| {
             let body = body.clone();
             async move {
-                self.push.send(body).await.map_err(|error| match error {
-                    PushError::Temporary(text) => Failed::Temporary(text),
-                    PushError::Permanent(text) => Failed::Permanent(text),
-                })
+                self.push
+                    .send(body)
+                    .await
+                    .map_err(|error| match error.is_temporary(true) {
+                        true => Failed::Temporary(error.text),
+                        false => Failed::Permanent(error.text),
+                    })
             }
         }))
     }

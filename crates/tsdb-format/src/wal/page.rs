@@ -229,6 +229,14 @@ impl<'a> SegmentReader<'a> {
     /// # Errors
     /// Damage: its place, and what is wrong. There is no reading on behind it.
     pub fn next_record(&mut self) -> Result<Option<&[u8]>> {
+        Ok(self.next_with_end()?.map(|(record, _)| record))
+    }
+
+    /// [`SegmentReader::next_record`] with the position behind it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn next_with_end(&mut self) -> Result<Option<(&[u8], usize)>> {
         let start = self.position;
         self.stored.clear();
         let mut index = 0;
@@ -263,11 +271,12 @@ impl<'a> SegmentReader<'a> {
         let decompressed = decompress(flags, stored, &mut self.record, &mut self.snappy)
             .map_err(|text| FormatError::invalid(WHAT, start as u64, text))?;
         self.valid = self.position;
-        Ok(Some(match (decompressed, direct) {
+        let record = match (decompressed, direct) {
             (true, _) => &self.record,
             (false, Some(data)) => data,
             (false, None) => &self.stored,
-        }))
+        };
+        Ok(Some((record, self.position)))
     }
 
     /// The next record whose first byte is one of `wanted`, decompressed; `None` at the end. The records

@@ -21,6 +21,7 @@ pub use options::{Clock, DEFAULT_BLOCK_DURATION_MS, DEFAULT_RETENTION_MS, Option
 use crate::Error;
 pub use crate::head::Progress;
 use crate::head::{Head, HeadAppender, Start};
+use crate::wal::Place;
 use store::Store;
 
 /// A name and how often it occurs.
@@ -187,11 +188,26 @@ impl Db {
         &self.store.options
     }
 
-    /// Where the write-ahead log is, for [`LiveReader`](crate::wal::LiveReader), with its current
-    /// segment.
-    pub fn wal(&self) -> (PathBuf, u64) {
-        let dir = Head::wal_dir(&self.store.options.dir);
-        (dir, self.store.head.wal_position().0)
+    /// The folder of the write-ahead log, for [`LiveReader`](crate::wal::LiveReader).
+    pub fn wal_dir(&self) -> PathBuf {
+        Head::wal_dir(&self.store.options.dir)
+    }
+
+    /// Where the next record of the write-ahead log goes.
+    pub fn wal_end(&self) -> Place {
+        let (segment, offset) = self.store.head.wal_position();
+        Place { segment, offset }
+    }
+
+    /// Keeps the log's segments from `segment` on, until another one is named: somebody still reads
+    /// them. [`u64::MAX`], as at the start, lets all go that the database itself does not need.
+    pub fn keep_wal_from(&self, segment: u64) {
+        self.store.head.keep_wal_from(segment);
+    }
+
+    /// How many samples, histograms and exemplars have been appended since the start.
+    pub fn appended(&self) -> [f64; 3] {
+        self.store.head.appended()
     }
 
     /// Statistics with at most `limit` entries a list.

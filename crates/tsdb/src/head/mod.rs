@@ -95,6 +95,8 @@ pub struct Head {
     isolation: Arc<Isolation>,
     /// Missing during the replay.
     wal: Mutex<Option<Writer>>,
+    /// Segments from here on are kept, whatever could be dropped; see [`Head::keep_wal_from`].
+    keep_wal_from: AtomicU64,
     late_log: Mutex<LateLog>,
     exemplars: Mutex<ExemplarRing>,
     times: Arc<Times>,
@@ -305,6 +307,22 @@ impl Head {
         let wal = self.wal.lock();
         wal.as_ref()
             .map_or((0, 0), |wal| (wal.segment(), wal.position()))
+    }
+
+    /// Keeps the log's segments from `segment` on until another one is named: somebody still reads
+    /// them. [`u64::MAX`], as at the start, keeps nothing.
+    pub fn keep_wal_from(&self, segment: u64) {
+        self.keep_wal_from.store(segment, Ordering::Release);
+    }
+
+    /// How many samples, histograms and exemplars have been appended since the start.
+    pub fn appended(&self) -> [f64; 3] {
+        let metrics = &self.metrics;
+        [
+            metrics.floats_appended.get(),
+            metrics.histograms_appended.get(),
+            metrics.exemplars_appended.get(),
+        ]
     }
 
     /// Bytes of the logs and the head's chunks on disk.

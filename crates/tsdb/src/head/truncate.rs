@@ -296,6 +296,7 @@ impl Head {
             return Ok(());
         }
         let last = first.number + (last - first.number) * 2 / 3;
+        let last = last.min(self.keep_wal_from.load(Ordering::Acquire).saturating_sub(1));
         if last <= first.number {
             return Ok(());
         }

@@ -1,13 +1,22 @@
 //! Following a log while it is written: what remote write sends from.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tsdb_format::FormatError;
 use tsdb_format::wal::page::SegmentReader;
 
 use super::{segment_path, segments};
 use crate::Error;
 use crate::fs::FileSystem;
+
+/// Where a record ends: nothing else in the log ends there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub segment: u64,
+    pub offset: u64,
+}
 
 /// Reads records as they arrive, segment after segment.
 pub struct LiveReader {
@@ -33,24 +42,30 @@ impl LiveReader {
         self.segment
     }
 
-    /// Hands the records that have arrived since the last call to `take`, with their segment, and
-    /// says how many they were. A record that is not complete yet waits for the next call.
+    /// Hands the records that have arrived since the last call to `take`, with the place where each
+    /// ends, until it breaks off, and says how many they were. A record that is not complete yet waits
+    /// for the next call.
     ///
     /// # Errors
     /// A file that cannot be read. Damage in a segment that is followed by another is an error too;
     /// the next call goes on with that other one.
-    pub fn poll(&mut self, mut take: impl FnMut(u64, &[u8])) -> Result<usize, Error> {
+    pub fn poll(
+        &mut self,
+        mut take: impl FnMut(Place, &[u8]) -> ControlFlow<()>,
+    ) -> Result<usize, Error> {
         let mut count = 0;
         loop {
             // Whether there is a later segment has to be known before this one is read: what is
             // read then is all of it.
             let next = self.next_segment()?;
             let path = segment_path(&self.dir, self.segment);
-            let damage = match self.fs.exists(&path) {
+            let drained = match self.fs.exists(&path) {
                 true => self.drain(&path, &mut count, &mut take)?,
-                false => None,
+                false => ControlFlow::Continue(None),
             };
-            let Some(next) = next else { return Ok(count) };
+            let (ControlFlow::Continue(damage), Some(next)) = (drained, next) else {
+                return Ok(count);
+            };
             self.segment = next;
             self.position = 0;
             if let Some(error) = damage {
@@ -67,32 +82,35 @@ impl LiveReader {
             .find(|number| *number > self.segment))
     }
 
+    /// Breaks where `take` does; the other answer is the damage that ended the reading.
     fn drain(
         &mut self,
         path: &Path,
         count: &mut usize,
-        take: &mut impl FnMut(u64, &[u8]),
-    ) -> Result<Option<tsdb_format::FormatError>, Error> {
+        take: &mut impl FnMut(Place, &[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Option<FormatError>>, Error> {
         let data = self.fs.map(path).map_err(Error::io(path))?;
         if data.len() as u64 <= self.position {
-            return Ok(None);
+            return Ok(ControlFlow::Continue(None));
         }
         let mut reader = SegmentReader::at(&data, self.position as usize);
+        let segment = self.segment;
         loop {
-            match reader.next_record() {
-                Ok(Some(record)) => {
-                    take(self.segment, record);
+            let end = match reader.next_with_end() {
+                Ok(Some((record, end))) => {
+                    let offset = end as u64;
                     *count += 1;
+                    let flow = take(Place { segment, offset }, record);
+                    if flow.is_continue() {
+                        continue;
+                    }
+                    ControlFlow::Break(())
                 }
-                Ok(None) => {
-                    self.position = reader.valid_to() as u64;
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.position = reader.valid_to() as u64;
-                    return Ok(Some(error));
-                }
-            }
+                Ok(None) => ControlFlow::Continue(None),
+                Err(error) => ControlFlow::Continue(Some(error)),
+            };
+            self.position = reader.valid_to() as u64;
+            return Ok(end);
         }
     }
 }

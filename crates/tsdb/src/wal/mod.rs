@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::FileSystem;
 
 pub use checkpoint::{CheckpointStats, checkpoint};
-pub use live_reader::LiveReader;
+pub use live_reader::{LiveReader, Place};
 pub use reader::{Damage, read_segment, repair};
 pub use writer::{Writer, WriterMetrics};
 

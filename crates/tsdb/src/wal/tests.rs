@@ -1,3 +1,4 @@
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use model::Labels;
@@ -108,6 +109,14 @@ fn damage_is_cut_and_later_segments_go() {
     assert_eq!(segments(&RealFs, dir.path()).unwrap().len(), 2);
 }
 
+fn follow(reader: &mut LiveReader, seen: &mut Vec<Vec<u8>>) {
+    let take = |_: Place, record: &[u8]| {
+        seen.push(record.to_vec());
+        ControlFlow::Continue(())
+    };
+    reader.poll(take).unwrap();
+}
+
 #[test]
 fn a_live_reader_follows_the_writer() {
     let dir = tempfile::tempdir().unwrap();
@@ -124,11 +133,11 @@ fn a_live_reader_follows_the_writer() {
     for i in 0..20 {
         writer.log([&some_record(i)[..]]).unwrap();
         if i % 3 == 0 {
-            reader.poll(|_, record| seen.push(record.to_vec())).unwrap();
+            follow(&mut reader, &mut seen);
             assert_eq!(seen.len(), i + 1);
         }
     }
-    reader.poll(|_, record| seen.push(record.to_vec())).unwrap();
+    follow(&mut reader, &mut seen);
     assert!(seen == (0..20).map(some_record).collect::<Vec<_>>());
     assert_eq!(reader.segment(), writer.segment());
 }

@@ -5,6 +5,7 @@
 //! logs names the first segment that may have such: a start that ends before it has caught up leaves
 //! that to the next one.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -110,7 +111,10 @@ impl Turn<'_> {
         let head = self.head;
         for round in 0.. {
             let mut damage = Ok(());
-            let count = log.poll(|_, bytes| damage = self.take(bytes).and(damage.clone()))?;
+            let count = log.poll(|_, bytes| {
+                damage = self.take(bytes).and(damage.clone());
+                ControlFlow::Continue(())
+            })?;
             if head.closed.load(Ordering::Acquire) {
                 return Err(Error::Closed);
             }
@@ -119,7 +123,10 @@ impl Turn<'_> {
             }
             // Nobody writes to the log now.
             let mut replaying = head.replaying.write();
-            log.poll(|_, bytes| damage = self.take(bytes).and(damage.clone()))?;
+            log.poll(|_, bytes| {
+                damage = self.take(bytes).and(damage.clone());
+                ControlFlow::Continue(())
+            })?;
             *replaying = false;
             if let Err(error) = damage {
                 tracing::error!(%error, "a record that was just written does not decode");

@@ -179,6 +179,7 @@ impl Head {
             files,
             isolation: Arc::new(Isolation::default()),
             wal: Mutex::new(None),
+            keep_wal_from: AtomicU64::new(u64::MAX),
             late_log: Mutex::new(LateLog {
                 writer: None,
                 pending: Vec::new(),
