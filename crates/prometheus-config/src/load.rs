@@ -283,7 +283,6 @@ impl Config {
     pub fn unavailable(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (name, given) in [
-            ("remote_write", !self.remote_write.is_empty()),
             ("remote_read", !self.remote_read.is_empty()),
             ("tracing", self.tracing.is_some()),
             (
@@ -304,6 +303,8 @@ impl Config {
                 names.push(name.to_owned());
             }
         }
+        let endpoints = self.remote_write.iter().flatten();
+        names.extend(endpoints.flat_map(RemoteWriteConfig::unavailable));
         let jobs = self.all_scrape_configs();
         let of_jobs = jobs.iter().flat_map(|job| job.discovery.refused());
         let sets = self.alerting.alertmanagers.iter();
@@ -383,10 +384,10 @@ mod tests {
 
     #[test]
     fn names_what_nothing_acts_on() {
-        let quiet = "otlp: {}\nremote_write: []\nalerting: {alertmanagers: [{static_configs: [{targets: ['a:1']}]}]}\n";
+        let quiet = "otlp: {}\nremote_write: [{url: http://a}]\nalerting: {alertmanagers: [{static_configs: [{targets: ['a:1']}]}]}\n";
         assert!(parse(quiet).unavailable().is_empty());
         let text = "
-remote_write: [{url: http://a}]
+remote_write: [{url: http://a, round_robin_dns: true}, {url: http://b, sigv4: {}}]
 remote_read: [{url: http://a}]
 otlp: {convert_histograms_to_nhcb: true}
 tracing: {endpoint: a}
@@ -398,7 +399,8 @@ alerting: {alertmanagers: [{sigv4: {}, consul_sd_configs: [{}]}]}
                 "consul_sd_configs",
                 "otlp",
                 "remote_read",
-                "remote_write",
+                "remote_write.round_robin_dns",
+                "remote_write.sigv4",
                 "sigv4",
                 "tracing"
             ]

@@ -266,6 +266,21 @@ impl RemoteWriteConfig {
         Ok(())
     }
 
+    /// What is configured and not acted on.
+    pub(crate) fn unavailable(&self) -> Vec<String> {
+        let sending = &self.sending;
+        [
+            ("round_robin_dns", self.section.round_robin_dns),
+            ("sigv4", sending.sigv4.is_some()),
+            ("azuread", sending.azuread.is_some()),
+            ("google_iam", sending.google_iam.is_some()),
+        ]
+        .into_iter()
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| format!("remote_write.{name}"))
+        .collect()
+    }
+
     pub(crate) fn set_directory(&mut self, dir: &Path) {
         self.http.set_directory(dir);
     }

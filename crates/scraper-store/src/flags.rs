@@ -114,6 +114,16 @@ pub const FLAGS: &[Flag] = &[
     )
     .hidden(),
     Flag::duration(
+        "storage.remote.flush-deadline",
+        "1m",
+        "Longest time that stopping and reloading wait for samples to be sent.",
+    ),
+    Flag::duration(
+        "storage.remote.log-retention",
+        "6h",
+        "How long the write-ahead log is kept for a remote write endpoint that does not take it.",
+    ),
+    Flag::duration(
         "query.lookback-delta",
         "5m",
         "How far back an instant looks for a sample.",

@@ -9,6 +9,7 @@ mod gate;
 mod grpc;
 pub mod queries;
 mod reload;
+mod remotes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,7 +101,14 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
             .ok_or_else(|| Error::new("no scrape manager"))?,
     );
     let external_labels: Arc<ArcSwap<Labels>> = Arc::default();
+    let remote_write = Arc::new(remotes::write_storage(
+        &boot,
+        Arc::clone(&db) as Arc<dyn remote::write::Log>,
+        PathBuf::from(boot.args.str("storage.tsdb.path")),
+        &scrapes,
+    ));
     let reloader = Arc::new(Reloader {
+        remote_write: Arc::clone(&remote_write),
         path: PathBuf::from(boot.args.str("config.file")),
         api: Arc::clone(&api),
         scrapes: Arc::clone(&scrapes),
@@ -138,7 +146,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
             let replayed =
                 replayed.map_err(|_| Error::new("opening the store panicked; see the log"))?;
             if let Err(error) = replayed {
-                stop(&scrapes, db).await?;
+                stop(&scrapes, &remote_write, db).await?;
                 return Err(Error::new(format!("opening storage failed: {error}")));
             }
             boot.ready();
@@ -146,17 +154,22 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         }
         () = boot.shutdown.requested() => {}
     }
-    stop(&scrapes, db).await
+    stop(&scrapes, &remote_write, db).await
 }
 
-/// Ends the scrapes, then closes the store.
+/// Ends the scrapes, sends what they brought, then closes the store.
 #[expect(
     clippy::await_holding_lock,
     reason = "the last user of the lock; requests that still wait for it do so on blocking threads"
 )]
-async fn stop(scrapes: &Mutex<scrape::Manager>, db: Arc<Db>) -> Result<(), Error> {
+async fn stop(
+    scrapes: &Mutex<scrape::Manager>,
+    remote_write: &remote::write::WriteStorage,
+    db: Arc<Db>,
+) -> Result<(), Error> {
     // Nobody else changes the jobs any more.
     scrapes.lock().shutdown().await;
+    remote_write.stop().await;
     let closed = tokio::task::spawn_blocking(move || db.close()).await;
     closed.map_err(|_| Error::new("closing the store panicked; see the log"))??;
     Ok(())

@@ -11,6 +11,7 @@ use prometheus_config::{Config, LoadOptions};
 use tsdb::db::Retention;
 
 use crate::api::{Api, ConfigView};
+use crate::remotes;
 
 /// What a reload changes.
 pub struct Reloader {
@@ -18,6 +19,7 @@ pub struct Reloader {
     pub api: Arc<Api>,
     pub scrapes: Arc<Mutex<scrape::Manager>>,
     pub external_labels: Arc<ArcSwap<Labels>>,
+    pub remote_write: Arc<remote::write::WriteStorage>,
     /// The retention that flags ask for; the file's wins.
     pub flag_retention: Retention,
 }
@@ -48,13 +50,16 @@ impl Reloader {
                 unavailable.join(", ")
             ));
         }
+        let external_labels = config.global.external_labels();
+        let endpoints = remotes::write_endpoints(&config);
+        let remote_write = self.remote_write.check(endpoints, &external_labels)?;
         let yaml = config.to_yaml().map_err(|e| e.to_string())?;
         (self.api.queries.log).set_file(&config.global.query_log_file)?;
         self.scrapes.lock().apply(config.all_scrape_configs())?;
         self.apply_storage(&config);
         let interval = config.global.evaluation_interval.as_ms();
         (self.api.queries.subquery_step_ms).store(interval.max(1), Ordering::Relaxed);
-        let external_labels = config.global.external_labels();
+        self.remote_write.apply(remote_write);
         self.external_labels
             .store(Arc::new(external_labels.clone()));
         self.api.config.store(Arc::new(ConfigView {

@@ -80,6 +80,8 @@ pub(crate) struct Batch {
     /// Up to where the log is done with once this is sent, as far as its shard goes.
     pub end: Position,
     pub since: Instant,
+    /// Whether the receiver may have all of it already.
+    pub again: bool,
 }
 
 impl Batch {
@@ -100,6 +102,7 @@ impl Batch {
             newest_ms: i64::MIN,
             end: Position::default(),
             since: Instant::now(),
+            again: false,
         };
         if protocol == Protocol::V2 {
             // The first symbol is the empty text.

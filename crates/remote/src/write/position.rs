@@ -5,9 +5,14 @@
 //!        0  slot     the slots are written in turn: one of them is always whole
 //!    16384  slot
 //!
-//! slot   magic "FWRP0001" | sequence u64 | shards u32 | position* | CRC-32C u32 of all before
+//! slot       magic "FWRP0001" | sequence u64 | shards u32 | shard* | CRC-32C u32 of all before
+//! shard      taken position | sending position
 //! position   segment u64 | offset u64 | index u32
 //! ```
+//!
+//! Both positions are written before a request is sent, and again when it was taken. After a kill, what
+//! lies between them may have been taken or not: it is sent once more as a request of its own, for a
+//! receiver that has it refuses all of the request it is in.
 //!
 //! Nothing is forced to the disk: the file is for the death of the process. After the death of the
 //! machine it may be some seconds old, as the log may be, and samples are sent twice.
@@ -23,10 +28,11 @@ const MAGIC: &[u8; 8] = b"FWRP0001";
 const SLOT_BYTES: u64 = 16 << 10;
 const HEAD_BYTES: usize = 20;
 const POSITION_BYTES: usize = 20;
+const SHARD_BYTES: usize = 2 * POSITION_BYTES;
 
 /// The most shards whose positions fit a slot.
 pub(crate) const MAX_SHARDS: usize =
-    (SLOT_BYTES as usize - HEAD_BYTES - size_of::<u32>()) / POSITION_BYTES;
+    (SLOT_BYTES as usize - HEAD_BYTES - size_of::<u32>()) / SHARD_BYTES;
 
 /// Everything in the log before a record, and the first entries of that record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,17 +60,36 @@ impl Position {
     }
 }
 
+/// How far a shard has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Everything of the shard up to here was taken, or refused for good.
+    pub taken: Position,
+    /// Up to here a request was under way.
+    pub sending: Position,
+}
+
+impl Progress {
+    /// Nothing is under way.
+    pub fn at(taken: Position) -> Progress {
+        Progress {
+            taken,
+            sending: taken,
+        }
+    }
+}
+
 /// The file of a queue.
 pub(crate) struct PositionFile {
     path: PathBuf,
     file: File,
     sequence: u64,
-    last: Vec<Position>,
+    last: Vec<Progress>,
     buffer: Vec<u8>,
 }
 
 impl PositionFile {
-    /// Opens or creates the file; what it says is in [`PositionFile::last`]: a position a shard, none
+    /// Opens or creates the file; what it says is in [`PositionFile::last`]: one a shard, none
     /// where there is nothing to be read.
     ///
     /// # Errors
@@ -90,37 +115,37 @@ impl PositionFile {
     }
 
     /// What was saved last.
-    pub fn last(&self) -> &[Position] {
+    pub fn last(&self) -> &[Progress] {
         &self.last
     }
 
-    /// Saves the positions of all shards, unless they are the ones that are there.
+    /// Saves how far all shards have come, unless that is what is there.
     ///
     /// # Errors
     /// A write that failed; the older positions stay.
-    pub fn save(&mut self, positions: &[Position]) -> io::Result<()> {
-        if self.last == positions {
+    pub fn save(&mut self, shards: &[Progress]) -> io::Result<()> {
+        if self.last == shards {
             return Ok(());
         }
         let sequence = self.sequence + 1;
-        encode(sequence, positions, &mut self.buffer);
+        encode(sequence, shards, &mut self.buffer);
         let at = (sequence % 2) * SLOT_BYTES;
         self.file
             .write_all_at(&self.buffer, at)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))?;
         self.sequence = sequence;
         self.last.clear();
-        self.last.extend_from_slice(positions);
+        self.last.extend_from_slice(shards);
         Ok(())
     }
 }
 
-fn encode(sequence: u64, positions: &[Position], out: &mut Vec<u8>) {
+fn encode(sequence: u64, shards: &[Progress], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&sequence.to_be_bytes());
-    out.extend_from_slice(&(positions.len() as u32).to_be_bytes());
-    for position in positions {
+    out.extend_from_slice(&(shards.len() as u32).to_be_bytes());
+    for position in shards.iter().flat_map(|shard| [shard.taken, shard.sending]) {
         out.extend_from_slice(&position.segment.to_be_bytes());
         out.extend_from_slice(&position.offset.to_be_bytes());
         out.extend_from_slice(&position.index.to_be_bytes());
@@ -128,8 +153,8 @@ fn encode(sequence: u64, positions: &[Position], out: &mut Vec<u8>) {
     out.extend_from_slice(&crc32c::crc32c(out).to_be_bytes());
 }
 
-/// The sequence number and positions of a slot, if it is whole.
-fn decode(slot: &[u8]) -> Option<(u64, Vec<Position>)> {
+/// The sequence number and shards of a slot, if it is whole.
+fn decode(slot: &[u8]) -> Option<(u64, Vec<Progress>)> {
     let number32 = |at: usize| Some(u32::from_be_bytes(slot.get(at..at + 4)?.try_into().ok()?));
     let number64 = |at: usize| Some(u64::from_be_bytes(slot.get(at..at + 8)?.try_into().ok()?));
     if slot.get(..8)? != MAGIC {
@@ -139,30 +164,42 @@ fn decode(slot: &[u8]) -> Option<(u64, Vec<Position>)> {
     if count > MAX_SHARDS {
         return None;
     }
-    let end = HEAD_BYTES + count * POSITION_BYTES;
+    let end = HEAD_BYTES + count * SHARD_BYTES;
     if crc32c::crc32c(slot.get(..end)?) != number32(end)? {
         return None;
     }
-    let positions = (HEAD_BYTES..end).step_by(POSITION_BYTES).map(|at| {
+    let position = |at: usize| {
         Some(Position {
             segment: number64(at)?,
             offset: number64(at + 8)?,
             index: number32(at + 16)?,
         })
+    };
+    let shards = (HEAD_BYTES..end).step_by(SHARD_BYTES).map(|at| {
+        Some(Progress {
+            taken: position(at)?,
+            sending: position(at + POSITION_BYTES)?,
+        })
     });
-    Some((number64(8)?, positions.collect::<Option<Vec<_>>>()?))
+    Some((number64(8)?, shards.collect::<Option<Vec<_>>>()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn positions(n: usize, segment: u64) -> Vec<Position> {
+    fn positions(n: usize, segment: u64) -> Vec<Progress> {
         (0..n)
-            .map(|i| Position {
-                segment,
-                offset: i as u64 * 7,
-                index: i as u32,
+            .map(|i| Progress {
+                taken: Position {
+                    segment,
+                    offset: i as u64 * 7,
+                    index: i as u32,
+                },
+                sending: Position {
+                    segment: segment + 1,
+                    ..Position::default()
+                },
             })
             .collect()
     }

@@ -18,7 +18,7 @@ use tsdb_format::wal::record::{self, RecordType};
 
 use super::batch::{Counts, Kind, Value};
 use super::metrics::Reason;
-use super::position::{MAX_SHARDS, Position};
+use super::position::{MAX_SHARDS, Position, Progress};
 use super::reshard::{Happened, INTERVAL, Resharder};
 use super::series::SeriesTable;
 use super::shard::{Shard, Shared};
@@ -47,7 +47,8 @@ impl Queue {
         let name = shared.settings.name.clone();
         let (resume, shards) = beginning(&shared, &*log)?;
         let wanted = Arc::new(AtomicUsize::new(shards));
-        let start = resume.iter().min().copied().unwrap_or_default();
+        let start = resume.iter().map(|shard| shard.taken).min();
+        let start = start.unwrap_or_default();
         let metrics = &shared.metrics;
         metrics.min.set(shared.settings.min_shards as f64);
         metrics.max.set(shared.settings.max_shards as f64);
@@ -65,7 +66,7 @@ impl Queue {
             newest_ms: i64::MIN,
             senders: JoinSet::new(),
             handle: handle.clone(),
-            skip: Skip::new(resume.clone()),
+            skip: Skip::new(&resume),
             wanted: Arc::clone(&wanted),
             checkpoint: None,
             last_segment: start.segment,
@@ -75,7 +76,7 @@ impl Queue {
         // The same shards as before resume each where it was; others all at the first of them.
         let starts = match resume.len() == shards {
             true => resume,
-            false => vec![start; shards],
+            false => vec![Progress::at(start); shards],
         };
         reader.start_shards(&starts);
         shared.save();
@@ -115,14 +116,14 @@ impl Queue {
     }
 }
 
-/// Where to begin: a position a shard, and the number of shards.
-fn beginning(shared: &Shared, log: &dyn Log) -> Result<(Vec<Position>, usize), String> {
+/// Where to begin, and with how many shards.
+fn beginning(shared: &Shared, log: &dyn Log) -> Result<(Vec<Progress>, usize), String> {
     let settings = &shared.settings;
     let bound = |shards: usize| shards.clamp(settings.min_shards, settings.max_shards);
     let end = Position::behind(log.end());
     let mut resume = shared.file.lock().last().to_vec();
     let name = &settings.name;
-    if resume.iter().any(|position| position.segment > end.segment) {
+    if resume.iter().any(|shard| shard.taken.segment > end.segment) {
         tracing::warn!(
             remote_name = name,
             "the position of remote write is behind the end of the log, which is another one: beginning at its end"
@@ -130,7 +131,7 @@ fn beginning(shared: &Shared, log: &dyn Log) -> Result<(Vec<Position>, usize), S
         resume.clear();
     }
     if resume.is_empty() {
-        return Ok((vec![end; bound(1)], bound(1)));
+        return Ok((vec![Progress::at(end); bound(1)], bound(1)));
     }
     let shards = bound(resume.len());
     Ok((resume, shards))
@@ -194,7 +195,8 @@ struct Skip {
 }
 
 impl Skip {
-    fn new(shards: Vec<Position>) -> Skip {
+    fn new(shards: &[Progress]) -> Skip {
+        let shards: Vec<Position> = shards.iter().map(|shard| shard.taken).collect();
         let until = shards.iter().max().copied().unwrap_or_default();
         Skip { shards, until }
     }
@@ -234,7 +236,7 @@ impl Reader {
         &self.shared.settings
     }
 
-    fn start_shards(&mut self, starts: &[Position]) {
+    fn start_shards(&mut self, starts: &[Progress]) {
         let shards: Vec<Arc<Shard>> = starts.iter().map(|p| Arc::new(Shard::new(*p))).collect();
         for shard in &shards {
             let sender = Arc::clone(shard).run(Arc::clone(&self.shared));
@@ -296,7 +298,7 @@ impl Reader {
         }
         shards.iter().for_each(|shard| shard.close());
         let here = *self.shared.reader.lock();
-        self.start_shards(&vec![here; wanted]);
+        self.start_shards(&vec![Progress::at(here); wanted]);
         self.shared.save();
         while self.senders.try_join_next().is_some() {}
     }

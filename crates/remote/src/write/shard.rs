@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Counts};
 use super::metrics::{QueueMetrics, Reason};
-use super::position::{Position, PositionFile};
+use super::position::{Position, PositionFile, Progress};
 use super::{Clock, Settings};
 use crate::push::{Protocol, Push, PushError, compress};
 
@@ -47,17 +47,20 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// How far each shard has come.
-    pub fn positions(&self) -> Vec<Position> {
+    pub fn progress(&self) -> Vec<Progress> {
         let shards = Arc::clone(&self.shards.read());
         shards
             .iter()
             .map(|shard| {
                 let state = shard.state.lock();
                 match state.is_busy() {
-                    true => state.acked,
+                    true => Progress {
+                        taken: state.taken,
+                        sending: state.sending.max(state.taken),
+                    },
                     // In this order: the reader's position is only moved when all before it is with
                     // the shards.
-                    false => state.acked.max(*self.reader.lock()),
+                    false => Progress::at(state.taken.max(*self.reader.lock())),
                 }
             })
             .collect()
@@ -66,7 +69,7 @@ impl Shared {
     /// Saves how far each shard has come.
     pub fn save(&self) {
         let mut file = self.file.lock();
-        let result = file.save(&self.positions());
+        let result = file.save(&self.progress());
         let failed = result.is_err();
         if let Err(error) = result
             && !self.saving_failed.swap(true, Ordering::Relaxed)
@@ -81,8 +84,12 @@ impl Shared {
     /// The oldest segment that is still needed.
     pub fn first_segment(&self) -> u64 {
         let reader = self.reader.lock().segment;
-        let positions = self.positions();
-        positions.iter().map(|p| p.segment).min().unwrap_or(reader)
+        let progress = self.progress();
+        progress
+            .iter()
+            .map(|p| p.taken.segment)
+            .min()
+            .unwrap_or(reader)
     }
 }
 
@@ -107,7 +114,11 @@ pub(crate) struct State {
     /// The sender has ended.
     ended: bool,
     /// Up to where everything of this shard was taken, as long as it is busy.
-    pub acked: Position,
+    taken: Position,
+    /// Where the request that is under way ends.
+    sending: Position,
+    /// Where the request ended that was under way when an earlier run was killed.
+    uncertain: Position,
 }
 
 impl State {
@@ -123,11 +134,13 @@ enum Sent {
 }
 
 impl Shard {
-    /// A shard that is done with everything up to `acked`.
-    pub fn new(acked: Position) -> Shard {
+    /// A shard that goes on where another one was.
+    pub fn new(start: Progress) -> Shard {
         Shard {
             state: Mutex::new(State {
-                acked,
+                taken: start.taken,
+                sending: start.sending,
+                uncertain: start.sending,
                 ..State::default()
             }),
             arrived: Notify::new(),
@@ -146,14 +159,23 @@ impl Shard {
     ) -> bool {
         let settings = &shared.settings;
         let mut state = self.state.lock();
+        let uncertain = state.uncertain;
+        if let Some(open) = &state.open
+            && open.end <= uncertain
+            && uncertain < after
+            && !self.hand_over(&mut state, shared)
+        {
+            return false;
+        }
         if state.open.is_none() {
             if !state.is_busy() {
-                state.acked = state.acked.max(before);
+                state.taken = state.taken.max(before);
             }
-            let batch = Batch::new(
+            let mut batch = Batch::new(
                 settings.protocol,
                 settings.sample_age_limit > Duration::ZERO,
             );
+            batch.again = after <= uncertain;
             state.open = Some(batch);
             self.arrived.notify_one();
         }
@@ -162,18 +184,20 @@ impl Shard {
         };
         add(open);
         open.end = after;
-        if open.len() < settings.max_samples_per_send {
-            return true;
-        }
+        open.len() < settings.max_samples_per_send || self.hand_over(&mut state, shared)
+    }
+
+    /// Queues the open batch; waits while there is no room, and answers `false` if the queue ends.
+    fn hand_over(&self, state: &mut MutexGuard<'_, State>, shared: &Shared) -> bool {
         let mut waited = false;
-        while state.ready.len() >= settings.batches_per_shard {
+        while state.ready.len() >= shared.settings.batches_per_shard {
             if state.ended || shared.hard.is_cancelled() {
                 return false;
             }
             if !std::mem::replace(&mut waited, true) {
                 shared.metrics.enqueue_retries.inc();
             }
-            self.room.wait_for(&mut state, Duration::from_millis(500));
+            self.room.wait_for(state, Duration::from_millis(500));
         }
         // The sender may have taken it meanwhile, by its age.
         if let Some(full) = state.open.take() {
@@ -208,10 +232,12 @@ impl Shard {
     pub async fn run(self: Arc<Shard>, shared: Arc<Shared>) {
         while let Some(batch) = self.next(&shared).await {
             let end = batch.end;
+            self.state.lock().sending = end;
+            shared.save();
             match send(&shared, batch).await {
                 Sent::Done => {
                     let mut state = self.state.lock();
-                    state.acked = end;
+                    state.taken = end;
                     state.in_flight = false;
                     self.room.notify_all();
                 }
@@ -384,13 +410,22 @@ async fn send(shared: &Shared, mut batch: Batch) -> Sent {
             let said = [stored.samples, stored.histograms, stored.exemplars];
             std::array::from_fn(|kind| counts[kind].min(said[kind]))
         }
-        None if error.is_some() => [0; 3],
+        None if error.is_some() && !batch.again => [0; 3],
         None => counts,
     };
     let lost: Counts = std::array::from_fn(|kind| counts[kind] - kept[kind]);
     metrics.failed.add(lost);
     metrics.total.add(counts);
-    if let Some(error) = error {
+    if let Some(error) = &error
+        && batch.again
+    {
+        tracing::info!(
+            remote_name = settings.name,
+            url = settings.shown_url,
+            err = %error,
+            "what was under way when this program was killed is refused: the receiver has it"
+        );
+    } else if let Some(error) = error {
         tracing::error!(
             remote_name = settings.name,
             url = settings.shown_url,

@@ -214,7 +214,7 @@ async fn each_sample_once_and_in_order_over_outages_and_restarts() {
         for status in [0, 503, 429, 0] {
             let db = open(dir.path());
             let storage = storage(&db, &registry);
-            apply(&storage, &[endpoint.clone()]);
+            apply(&storage, std::slice::from_ref(&endpoint));
             // The queue begins at the log's end.
             until("a queue", || dir.path().join("remote_write").is_dir()).await;
             until("a position", || {

@@ -1,0 +1,98 @@
+//! Other stores: what the configuration says of them, as crate `remote` takes it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_config::{Config, RemoteWriteConfig};
+use remote::push::Protocol;
+use remote::write::{Endpoint, Log, StorageOptions, WriteStorage};
+
+use crate::now_ms;
+
+/// What receivers are told who we are: upstream's name, which some of them look at.
+const USER_AGENT: &str = "Prometheus/3.14.0";
+
+/// The queues of remote write, none of them running yet.
+pub fn write_storage(
+    boot: &service::Boot,
+    log: Arc<dyn Log>,
+    dir: PathBuf,
+    scrapes: &Arc<Mutex<scrape::Manager>>,
+) -> WriteStorage {
+    let scrapes = Arc::clone(scrapes);
+    let metadata = move || {
+        let pools = scrapes.lock().targets();
+        let mut metrics = BTreeMap::new();
+        for target in pools.into_iter().flat_map(|pool| pool.active) {
+            for found in target.metadata.list() {
+                metrics.entry(found.metric).or_insert(found.metadata);
+            }
+        }
+        metrics.into_iter().collect()
+    };
+    let options = StorageOptions {
+        dir: dir.join("remote_write"),
+        registry: boot.metrics.clone(),
+        clock: Arc::new(now_ms),
+        metadata: Arc::new(metadata),
+        user_agent: USER_AGENT.to_owned(),
+        flush_deadline: boot.args.duration("storage.remote.flush-deadline"),
+        keep: boot.args.duration("storage.remote.log-retention"),
+    };
+    WriteStorage::new(options, log)
+}
+
+/// The endpoints of `remote_write`.
+pub fn write_endpoints(config: &Config) -> Vec<Endpoint> {
+    let scheme = config.global.name_scheme();
+    let endpoint = |one: &RemoteWriteConfig| {
+        let (section, queue) = (&one.section, &one.sending.queue_config);
+        let metadata = &one.sending.metadata_config;
+        let per_send = usize::try_from(metadata.max_samples_per_send).unwrap_or(1);
+        Endpoint {
+            name: section.name.clone(),
+            url: section.url.as_str().to_owned(),
+            shown_url: section.url.redacted(),
+            http: one.http.clone(),
+            headers: pairs(&section.headers),
+            remote_timeout: std_duration(section.remote_timeout),
+            protocol: Protocol::of_message(&section.protobuf_message).unwrap_or(Protocol::V1),
+            write_relabel: section
+                .write_relabel_configs
+                .iter()
+                .flatten()
+                .cloned()
+                .collect(),
+            name_scheme: scheme,
+            send_exemplars: section.send_exemplars,
+            send_native_histograms: section.send_native_histograms,
+            capacity: queue.capacity,
+            min_shards: queue.min_shards,
+            max_shards: queue.max_shards,
+            max_samples_per_send: queue.max_samples_per_send,
+            batch_send_deadline: std_duration(queue.batch_send_deadline),
+            min_backoff: std_duration(queue.min_backoff),
+            max_backoff: std_duration(queue.max_backoff),
+            retry_on_http_429: queue.retry_on_http_429,
+            sample_age_limit: std_duration(queue.sample_age_limit),
+            metadata: metadata
+                .send
+                .then(|| (std_duration(metadata.send_interval), per_send)),
+        }
+    };
+    config.remote_write.iter().flatten().map(endpoint).collect()
+}
+
+fn pairs(headers: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect()
+}
+
+fn std_duration(duration: yaml_config::Duration) -> Duration {
+    Duration::from_millis(duration.as_ms().max(0) as u64)
+}
