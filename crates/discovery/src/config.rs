@@ -2,77 +2,64 @@
 
 use std::path::Path;
 
-use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::group::GroupSection;
+use crate::mechanism::Mechanism;
+use crate::mechanism::consul::ConsulConfig;
 use crate::mechanism::dns::DnsConfig;
 use crate::mechanism::docker::DockerConfig;
+use crate::mechanism::dockerswarm::DockerSwarmConfig;
+use crate::mechanism::ec2::Ec2Config;
 use crate::mechanism::file::FileConfig;
 use crate::mechanism::http::HttpConfig;
+use crate::refused;
 
-/// Sections of a mechanism we do not have, kept as they are written.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Unsupported(pub Vec<serde_json::Value>);
-
-impl<'de> Deserialize<'de> for Unsupported {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unsupported, D::Error> {
-        Option::<Vec<serde_json::Value>>::deserialize(deserializer)
-            .map(|sections| Unsupported(sections.unwrap_or_default()))
-    }
-}
-
-/// Printed as written, but for what might be a secret.
-impl Serialize for Unsupported {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(masked))
-    }
-}
-
-fn masked(value: &serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    const SECRETS: [&str; 6] = [
-        "password",
-        "secret",
-        "token",
-        "credentials",
-        "_key",
-        "passcode",
-    ];
-    let is_secret =
-        |name: &str| SECRETS.iter().any(|s| name.contains(s)) && !name.ends_with("_file");
-    match value {
-        Value::Array(items) => items.iter().map(masked).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| match value {
-                Value::String(_) if is_secret(name) => (name.clone(), Value::from("<secret>")),
-                value => (name.clone(), masked(value)),
-            })
-            .collect(),
-        value => value.clone(),
-    }
-}
-
+/// Writes the struct, what runs of it and how it is printed, from a line a mechanism.
 macro_rules! configs {
     (
-        supported { $($(#[$doc:meta])* $key:ident: $type:ty,)* }
-        unsupported { $($other:ident,)* }
+        runs { $($(#[$doc:meta])* $key:ident: $type:ty,)* }
+        refused { $($other:ident: $section:ty,)* }
     ) => {
         /// Where a section's targets come from. Embedded by the sections that have targets
         /// (`yaml_config::Inline`).
         #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
         #[serde(default)]
         pub struct Configs {
+            /// Targets written down.
+            pub static_configs: Vec<Option<GroupSection>>,
             $($(#[$doc])* pub $key: Vec<$type>,)*
-            $(#[doc = concat!("Recognised and refused: `", stringify!($other), "`.")] pub $other: Unsupported,)*
+            $(#[doc = concat!("Checked, and refused when a service loads it: `", stringify!($other), "`.")]
+            pub $other: Vec<$section>,)*
+        }
+
+        /// A mechanism's configuration: what tells whether a provider can go on after a reload.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(non_camel_case_types, reason = "named by their keys")]
+        pub(crate) enum Running {
+            $($key(Box<$type>),)*
+        }
+
+        impl Running {
+            pub(crate) fn mechanism(self) -> Box<dyn Mechanism> {
+                match self {
+                    $(Running::$key(config) => config,)*
+                }
+            }
         }
 
         impl Configs {
+            /// The mechanisms that have to run.
+            pub(crate) fn running(&self) -> Vec<Running> {
+                let mut running = Vec::new();
+                $(running.extend(self.$key.iter().cloned().map(|config| Running::$key(Box::new(config))));)*
+                running
+            }
+
             /// The keys of mechanisms that are configured and that we do not have.
             pub fn refused(&self) -> Vec<&'static str> {
                 let mut refused = Vec::new();
-                $(if !self.$other.0.is_empty() {
+                $(if !self.$other.is_empty() {
                     refused.push(stringify!($other));
                 })*
                 refused
@@ -80,7 +67,14 @@ macro_rules! configs {
 
             /// Whether nothing is configured.
             pub fn is_empty(&self) -> bool {
-                true $(&& self.$key.is_empty())* $(&& self.$other.0.is_empty())*
+                self.static_configs.is_empty() $(&& self.$key.is_empty())* $(&& self.$other.is_empty())*
+            }
+
+            /// Makes relative paths relative to the configuration's folder.
+            pub fn resolve_paths(&mut self, dir: &Path) {
+                $(for config in &mut self.$key {
+                    config.resolve_paths(dir);
+                })*
             }
         }
 
@@ -88,14 +82,17 @@ macro_rules! configs {
         impl Serialize for Configs {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(None)?;
-                let mut keys = vec![$(stringify!($key),)* $(stringify!($other),)*];
+                let mut keys = vec!["static_configs", $(stringify!($key),)* $(stringify!($other),)*];
                 keys.sort_unstable();
                 for key in keys {
                     match key {
+                        "static_configs" if !self.static_configs.is_empty() => {
+                            map.serialize_entry(key, &self.static_configs)?;
+                        }
                         $(stringify!($key) if !self.$key.is_empty() => {
                             map.serialize_entry(key, &self.$key)?;
                         })*
-                        $(stringify!($other) if !self.$other.0.is_empty() => {
+                        $(stringify!($other) if !self.$other.is_empty() => {
                             map.serialize_entry(key, &self.$other)?;
                         })*
                         _ => {}
@@ -108,9 +105,7 @@ macro_rules! configs {
 }
 
 configs! {
-    supported {
-        /// Targets written down.
-        static_configs: Option<GroupSection>,
+    runs {
         /// Targets in files.
         file_sd_configs: FileConfig,
         /// Targets from an HTTP endpoint.
@@ -119,40 +114,42 @@ configs! {
         dns_sd_configs: DnsConfig,
         /// The containers of a Docker engine.
         docker_sd_configs: DockerConfig,
+        /// The services, tasks or nodes of a Docker swarm.
+        dockerswarm_sd_configs: DockerSwarmConfig,
+        /// The services that a Consul agent knows.
+        consul_sd_configs: ConsulConfig,
+        /// The instances of an Amazon account.
+        ec2_sd_configs: Ec2Config,
     }
-    unsupported {
-        aws_sd_configs,
-        azure_sd_configs,
-        consul_sd_configs,
-        digitalocean_sd_configs,
-        dockerswarm_sd_configs,
-        ec2_sd_configs,
-        ecs_sd_configs,
-        elasticache_sd_configs,
-        eureka_sd_configs,
-        gce_sd_configs,
-        hetzner_sd_configs,
-        ionos_sd_configs,
-        kubernetes_sd_configs,
-        kuma_sd_configs,
-        lightsail_sd_configs,
-        linode_sd_configs,
-        marathon_sd_configs,
-        msk_sd_configs,
-        nerve_sd_configs,
-        nomad_sd_configs,
-        oci_sd_configs,
-        openstack_sd_configs,
-        outscale_sd_configs,
-        ovhcloud_sd_configs,
-        puppetdb_sd_configs,
-        rds_sd_configs,
-        scaleway_sd_configs,
-        serverset_sd_configs,
-        stackit_sd_configs,
-        triton_sd_configs,
-        uyuni_sd_configs,
-        vultr_sd_configs,
+    refused {
+        aws_sd_configs: refused::Aws,
+        azure_sd_configs: refused::Azure,
+        digitalocean_sd_configs: refused::Digitalocean,
+        ecs_sd_configs: refused::Ecs,
+        elasticache_sd_configs: refused::Elasticache,
+        eureka_sd_configs: refused::Eureka,
+        gce_sd_configs: refused::Gce,
+        hetzner_sd_configs: refused::Hetzner,
+        ionos_sd_configs: refused::Ionos,
+        kuma_sd_configs: refused::Kuma,
+        lightsail_sd_configs: refused::Lightsail,
+        linode_sd_configs: refused::Linode,
+        marathon_sd_configs: refused::Marathon,
+        msk_sd_configs: refused::Msk,
+        nerve_sd_configs: refused::Nerve,
+        nomad_sd_configs: refused::Nomad,
+        oci_sd_configs: refused::Oci,
+        openstack_sd_configs: refused::Openstack,
+        outscale_sd_configs: refused::Outscale,
+        ovhcloud_sd_configs: refused::Ovhcloud,
+        puppetdb_sd_configs: refused::Puppetdb,
+        rds_sd_configs: refused::Rds,
+        scaleway_sd_configs: refused::Scaleway,
+        serverset_sd_configs: refused::Serverset,
+        stackit_sd_configs: refused::Stackit,
+        triton_sd_configs: refused::Triton,
+        uyuni_sd_configs: refused::Uyuni,
+        vultr_sd_configs: refused::Vultr,
     }
 }
 
@@ -171,19 +168,6 @@ impl Configs {
             }
         }
         Ok(())
-    }
-
-    /// Makes relative paths relative to the configuration's folder.
-    pub fn resolve_paths(&mut self, dir: &Path) {
-        for file in &mut self.file_sd_configs {
-            file.resolve_paths(dir);
-        }
-        for http in &mut self.http_sd_configs {
-            http.resolve_paths(dir);
-        }
-        for docker in &mut self.docker_sd_configs {
-            docker.resolve_paths(dir);
-        }
     }
 }
 
@@ -207,14 +191,14 @@ mod tests {
 
     #[test]
     fn refuses_by_name_and_prints_no_secrets() {
-        let text = "static_configs:\n- targets: ['a:1']\nec2_sd_configs:\n- {region: eu, secret_key: x, access_key: y, token_file: f}\n";
+        let text = "static_configs:\n- targets: ['a:1']\nlightsail_sd_configs:\n- {region: eu, secret_key: x, access_key: y, bearer_token_file: f}\n";
         let configs: Configs = yaml_config::from_str(text).unwrap();
-        assert_eq!(configs.refused(), ["ec2_sd_configs"]);
+        assert_eq!(configs.refused(), ["lightsail_sd_configs"]);
         assert!(!configs.is_empty());
         let printed = yaml_config::to_string(&configs).unwrap();
         assert!(printed.contains("secret_key: <secret>\n"), "{printed}");
-        assert!(printed.contains("token_file: f\n"), "{printed}");
-        assert!(printed.find("ec2_sd_configs") < printed.find("static_configs"));
+        assert!(printed.contains("credentials_file: f\n"), "{printed}");
+        assert!(printed.find("lightsail_sd_configs") < printed.find("static_configs"));
         assert!(yaml_config::from_str::<Configs>("wonder_sd_configs: []\n").is_err());
     }
 

@@ -11,18 +11,24 @@
 //!   ([`Configs::refused`]).
 
 mod config;
+mod fetch;
 mod group;
+mod labels;
 mod manager;
 mod mechanism;
 mod metrics;
 mod refresh;
+pub mod refused;
 
-pub use config::{Configs, Unsupported};
+pub use config::Configs;
 pub use group::{GroupSection, TargetGroup, parse_groups_json, parse_groups_yaml};
 pub use manager::{Manager, TargetSets};
+pub use mechanism::consul::{ConsulConfig, ConsulSection};
 pub use mechanism::dns::{DnsConfig, RecordType};
 pub use mechanism::docker::{DockerConfig, DockerSection};
+pub use mechanism::dockerswarm::{DockerSwarmConfig, DockerSwarmSection};
+pub use mechanism::ec2::{Ec2Config, Ec2Section};
 pub use mechanism::file::FileConfig;
 pub use mechanism::http::HttpConfig;
-pub use mechanism::{Mechanism, Updates};
+pub use mechanism::{Mechanism, Problem, Updates};
 pub use metrics::Metrics;

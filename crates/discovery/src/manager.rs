@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::Configs;
+use crate::config::{Configs, Running};
 use crate::group::TargetGroup;
-use crate::mechanism::{Mechanism, Updates};
+use crate::mechanism::{Problem, Problems, Updates};
 use crate::metrics::Metrics;
 
 /// The groups of every set by its name. A set that is configured and has nothing yet is there, empty.
@@ -36,28 +36,9 @@ pub struct Manager {
 #[derive(Debug)]
 struct Provider {
     id: u64,
-    config: Config,
+    config: Running,
     task: JoinHandle<()>,
-}
-
-/// A mechanism's configuration: what tells whether a provider can go on after a reload.
-#[derive(Clone, Debug, PartialEq)]
-enum Config {
-    File(crate::FileConfig),
-    Http(Box<crate::HttpConfig>),
-    Dns(crate::DnsConfig),
-    Docker(Box<crate::DockerConfig>),
-}
-
-impl Config {
-    fn mechanism(&self) -> Box<dyn Mechanism> {
-        match self.clone() {
-            Config::File(config) => Box::new(config),
-            Config::Http(config) => config,
-            Config::Dns(config) => Box::new(config),
-            Config::Docker(config) => config,
-        }
-    }
+    problems: Problems,
 }
 
 #[derive(Debug)]
@@ -140,7 +121,7 @@ impl Manager {
                 fixed: fixed_groups(configs),
                 providers: Vec::new(),
             };
-            for config in running(configs) {
+            for config in configs.running() {
                 let id = self.provider(config, &mut old);
                 if !set.providers.contains(&id) {
                     set.providers.push(id);
@@ -168,8 +149,21 @@ impl Manager {
         self.shared.changed.notify_one();
     }
 
+    /// What mechanisms complain about at the moment, by the set; sets without problems are not there.
+    pub fn problems(&self) -> BTreeMap<String, Vec<Problem>> {
+        let state = self.shared.state.lock();
+        let of = |set: &Set| -> Vec<Problem> {
+            let ours = self.providers.iter();
+            let ours = ours.filter(|provider| set.providers.contains(&provider.id));
+            ours.flat_map(|provider| provider.problems.lock().clone().into_values())
+                .collect()
+        };
+        let sets = state.sets.iter().map(|(name, set)| (name.clone(), of(set)));
+        sets.filter(|(_, problems)| !problems.is_empty()).collect()
+    }
+
     /// The running provider of this configuration, started if there is none.
-    fn provider(&mut self, config: Config, old: &mut Vec<Provider>) -> u64 {
+    fn provider(&mut self, config: Running, old: &mut Vec<Provider>) -> u64 {
         if let Some(provider) = self.providers.iter().find(|p| p.config == config) {
             return provider.id;
         }
@@ -177,16 +171,22 @@ impl Manager {
             Some(at) => old.swap_remove(at),
             None => {
                 self.next_id += 1;
+                let problems = Problems::default();
                 let updates = Updates {
+                    problems: Arc::clone(&problems),
                     provider: self.next_id,
                     manager: self.name.as_str().into(),
                     sender: self.sender.clone(),
                 };
-                let run = config.mechanism().run(updates, self.metrics.clone());
+                let run = config
+                    .clone()
+                    .mechanism()
+                    .run(updates, self.metrics.clone());
                 Provider {
                     id: self.next_id,
                     config,
                     task: tokio::spawn(run),
+                    problems,
                 }
             }
         };
@@ -210,16 +210,6 @@ fn fixed_groups(configs: &Configs) -> Vec<Arc<TargetGroup>> {
     sections
         .map(|(i, section)| Arc::new(section.clone().into_group(i.to_string(), &[])))
         .collect()
-}
-
-fn running(configs: &Configs) -> Vec<Config> {
-    let files = configs.file_sd_configs.iter().cloned().map(Config::File);
-    let http = configs.http_sd_configs.iter().cloned();
-    let dns = configs.dns_sd_configs.iter().cloned().map(Config::Dns);
-    let docker = configs.docker_sd_configs.iter().cloned();
-    let http = http.map(|config| Config::Http(Box::new(config)));
-    let docker = docker.map(|config| Config::Docker(Box::new(config)));
-    files.chain(http).chain(dns).chain(docker).collect()
 }
 
 async fn receive(

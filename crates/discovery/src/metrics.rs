@@ -22,6 +22,10 @@ pub struct Metrics {
     pub(crate) dns_lookups: Counter,
     pub(crate) dns_failures: Counter,
     pub(crate) http_failures: Counter,
+    pub(crate) consul_rpc_failures: Counter,
+    pub(crate) consul_rpc_duration: SummaryVec,
+    pub(crate) kubernetes_events: CounterVec,
+    pub(crate) kubernetes_failures: Counter,
 }
 
 impl Metrics {
@@ -100,6 +104,25 @@ impl Metrics {
             http_failures: registry.counter(
                 "prometheus_sd_http_failures_total",
                 "Number of HTTP service discovery refresh failures.",
+            ),
+            consul_rpc_failures: registry.counter(
+                "prometheus_sd_consul_rpc_failures_total",
+                "The number of Consul RPC call failures.",
+            ),
+            consul_rpc_duration: registry.summary_vec(
+                "prometheus_sd_consul_rpc_duration_seconds",
+                "The duration of a Consul RPC call in seconds.",
+                &["endpoint", "call"],
+                quantiles(),
+            ),
+            kubernetes_events: registry.counter_vec(
+                "prometheus_sd_kubernetes_events_total",
+                "The number of Kubernetes events handled.",
+                &["role", "event"],
+            ),
+            kubernetes_failures: registry.counter(
+                "prometheus_sd_kubernetes_failures_total",
+                "The number of failed WATCH/LIST requests.",
             ),
         }
     }

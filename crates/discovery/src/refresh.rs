@@ -37,13 +37,14 @@ pub(crate) async fn every<F, L>(
             .observe_duration(took);
         match result {
             Ok(groups) => {
+                updates.recovered(config);
                 if !updates.send(groups).await {
                     return;
                 }
             }
             Err(error) => {
                 metrics.refresh_failures.with(&labels).inc();
-                tracing::error!(discovery = mechanism, config, err = %error, "Unable to refresh target groups");
+                updates.failed(mechanism, config, &error);
             }
         }
     }

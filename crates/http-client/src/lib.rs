@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod oauth2;
 mod proxy;
+mod sigv4;
 mod socks;
 mod tls;
 
@@ -26,4 +27,5 @@ pub use config::{
 };
 pub use error::Error;
 pub use oauth2::Tokens;
+pub use sigv4::{AwsCredentials, SigningScope, sign_v4};
 pub use tls::client_config;

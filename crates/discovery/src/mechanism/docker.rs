@@ -5,23 +5,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
-use http_client::{Client, ClientOptions, HttpClientConfig};
+use http_client::HttpClientConfig;
 use model::Labels;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use yaml_config::Inline;
 
+use super::moby::{Engine, Filter, check_host};
 use super::{Mechanism, Updates};
 use crate::group::TargetGroup;
+use crate::labels::{Pairs, join_host_port, sanitized};
 use crate::metrics::Metrics;
 use crate::refresh;
 
-/// An answer longer than this is no list of containers.
-const MAX_BODY_BYTES: usize = 256 << 20;
+const PREFIX: &str = "__meta_docker_";
 
 /// A section of `docker_sd_configs`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -45,14 +43,6 @@ pub struct DockerSection {
     pub match_first_network: bool,
 }
 
-/// A filter: any of the values.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
-#[serde(default, rename = "moby.Filter")]
-pub struct Filter {
-    pub name: String,
-    pub values: Vec<String>,
-}
-
 impl Default for DockerSection {
     fn default() -> DockerSection {
         DockerSection {
@@ -66,40 +56,19 @@ impl Default for DockerSection {
     }
 }
 
-impl DockerConfig {
-    pub(crate) fn resolve_paths(&mut self, dir: &Path) {
-        self.0.inlined.set_directory(dir);
-    }
-}
-
 impl<'de> Deserialize<'de> for DockerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DockerConfig, D::Error> {
         let section: Inline<DockerSection, HttpClientConfig> = Inline::deserialize(deserializer)?;
-        if section.own.host.is_empty() {
-            return Err(D::Error::custom("host missing"));
-        }
-        if endpoint(&section.own.host).is_none() {
-            let host = golang::strconv::quote(&section.own.host);
-            return Err(D::Error::custom(format!(
-                "unable to parse docker host {host}"
-            )));
-        }
+        check_host(&section.own.host).map_err(D::Error::custom)?;
         Ok(DockerConfig(section))
     }
 }
 
-/// The base URL and, for a socket, its path.
-fn endpoint(host: &str) -> Option<(String, Option<String>)> {
-    let (scheme, rest) = host.split_once("://")?;
-    match scheme {
-        "unix" => Some(("http://docker".to_owned(), Some(rest.to_owned()))),
-        "tcp" => Some((format!("http://{}", rest.trim_end_matches('/')), None)),
-        "http" | "https" => Some((host.trim_end_matches('/').to_owned(), None)),
-        _ => None,
-    }
-}
-
 impl Mechanism for DockerConfig {
+    fn resolve_paths(&mut self, dir: &Path) {
+        self.0.inlined.set_directory(dir);
+    }
+
     fn run(self: Box<Self>, updates: Updates, metrics: Metrics) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let DockerConfig(Inline {
@@ -107,38 +76,32 @@ impl Mechanism for DockerConfig {
                 inlined,
             }) = *self;
             let interval = *section.refresh_interval;
-            let (url, socket) = endpoint(&section.host).unwrap_or_default();
-            let options = ClientOptions {
-                unix_socket: socket.map(Into::into),
-                ..ClientOptions::default()
-            };
-            let client = match Client::new(&inlined, options) {
-                Ok(client) => client,
-                Err(error) => {
-                    metrics.failed_configs.with(&[&updates.manager]).add(1.0);
-                    tracing::error!(discovery = "docker", url, err = %error, "Cannot create service discovery");
-                    return;
-                }
-            };
             let host = section.host.clone();
-            let engine = Arc::new(Engine {
-                url,
-                client,
-                section,
-            });
-            let look = || {
-                let engine = engine.clone();
-                async move { engine.look(interval).await }
+            let described = ("docker", host.as_str());
+            let Some(engine) = Engine::new(described, &inlined, interval, &updates, &metrics)
+            else {
+                return;
             };
-            refresh::every(interval, ("docker", &host), &metrics, &updates, look).await;
+            let asked = Arc::new((engine, section));
+            let look = || {
+                let asked = asked.clone();
+                async move { look(&asked.0, &asked.1).await }
+            };
+            refresh::every(interval, described, &metrics, &updates, look).await;
         })
     }
 }
 
-struct Engine {
-    url: String,
-    client: Client,
-    section: DockerSection,
+async fn look(engine: &Engine, section: &DockerSection) -> Result<Vec<TargetGroup>, String> {
+    let fail = |error| format!("error while listing containers: {error}");
+    let listed = engine.list("/containers/json", &section.filters).await;
+    let containers: Vec<Container> = listed.map_err(fail)?;
+    let networks = engine.networks(PREFIX).await.map_err(fail)?;
+    Ok(vec![TargetGroup {
+        source: "Docker".to_owned(),
+        targets: targets(&containers, &networks, section),
+        labels: Labels::empty(),
+    }])
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -186,89 +149,11 @@ struct Endpoint {
     network_id: String,
 }
 
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Network {
-    id: String,
-    name: String,
-    scope: String,
-    internal: bool,
-    ingress: bool,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-type Pairs = Vec<(String, String)>;
-
-impl Engine {
-    async fn look(&self, timeout: Duration) -> Result<Vec<TargetGroup>, String> {
-        let questions = async {
-            let containers = self.get(&self.containers_path()).await?;
-            let networks = self.get("/networks").await?;
-            Ok::<_, String>((containers, networks))
-        };
-        let (containers, networks): (Vec<Container>, Vec<Network>) =
-            tokio::time::timeout(timeout, questions)
-                .await
-                .map_err(|_| "context deadline exceeded".to_owned())?
-                .map_err(|error| format!("error while listing containers: {error}"))?;
-        Ok(vec![TargetGroup {
-            source: "Docker".to_owned(),
-            targets: targets(&containers, &networks, &self.section),
-            labels: Labels::empty(),
-        }])
-    }
-
-    fn containers_path(&self) -> String {
-        let mut filters: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
-        for filter in &self.section.filters {
-            let values = filters.entry(&filter.name).or_default();
-            values.extend(filter.values.iter().map(|value| (value.as_str(), true)));
-        }
-        if filters.is_empty() {
-            return "/containers/json".to_owned();
-        }
-        let json = serde_json::to_string(&filters).unwrap_or_default();
-        let mut path = "/containers/json?filters=".to_owned();
-        for byte in json.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                    path.push(char::from(byte));
-                }
-                byte => path.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        path
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
-        let request = http::Request::get(format!("{}{path}", self.url))
-            .body(Full::<Bytes>::default())
-            .map_err(|error| error.to_string())?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| error.to_string())?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_BODY_BYTES);
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| error.to_string())?
-            .to_bytes();
-        if status != http::StatusCode::OK {
-            let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
-            return Err(format!("Error response from daemon: {status}: {text}"));
-        }
-        serde_json::from_slice(&body).map_err(|error| error.to_string())
-    }
-}
-
-fn targets(containers: &[Container], networks: &[Network], section: &DockerSection) -> Vec<Labels> {
-    let network_labels: BTreeMap<&str, Pairs> = networks
-        .iter()
-        .map(|network| (network.id.as_str(), labels_of_network(network)))
-        .collect();
+fn targets(
+    containers: &[Container],
+    networks: &BTreeMap<String, Pairs>,
+    section: &DockerSection,
+) -> Vec<Labels> {
     let mut targets = Vec::new();
     for container in containers {
         let Some(name) = container.names.iter().flatten().next() else {
@@ -280,7 +165,7 @@ fn targets(containers: &[Container], networks: &[Network], section: &DockerSecti
             endpoints.truncate(1);
         }
         for endpoint in endpoints {
-            let network = network_labels.get(endpoint.network_id.as_str());
+            let network = networks.get(&endpoint.network_id);
             let base = || common.iter().chain(network.into_iter().flatten()).cloned();
             let before = targets.len();
             for port in container
@@ -300,7 +185,7 @@ fn targets(containers: &[Container], networks: &[Network], section: &DockerSecti
                 };
                 let more = [
                     meta("network_ip", &endpoint.ip_address),
-                    ("__address__".to_owned(), join(host, section.port)),
+                    ("__address__".to_owned(), join_host_port(host, section.port)),
                 ];
                 targets.push(Labels::from_pairs(base().chain(more)));
             }
@@ -332,7 +217,7 @@ fn endpoints<'c>(container: &'c Container, all: &'c [Container]) -> Vec<&'c Endp
 }
 
 fn meta(name: &str, value: impl Into<String>) -> (String, String) {
-    (format!("__meta_docker_{name}"), value.into())
+    (format!("{PREFIX}{name}"), value.into())
 }
 
 fn labels_of_container(container: &Container, name: &str) -> Pairs {
@@ -351,26 +236,13 @@ fn labels_of_container(container: &Container, name: &str) -> Pairs {
     labels
 }
 
-fn labels_of_network(network: &Network) -> Pairs {
-    let mut labels = vec![
-        meta("network_id", &network.id),
-        meta("network_name", &network.name),
-        meta("network_scope", &network.scope),
-        meta("network_internal", network.internal.to_string()),
-        meta("network_ingress", network.ingress.to_string()),
-    ];
-    let own = network.labels.iter().flatten();
-    labels.extend(own.map(|(n, v)| meta(&format!("network_label_{}", sanitized(n)), v)));
-    labels
-}
-
 fn labels_of_port(endpoint: &Endpoint, port: &Port) -> Pairs {
     let mut labels = vec![
         meta("network_ip", &endpoint.ip_address),
         meta("port_private", port.private_port.to_string()),
         (
             "__address__".to_owned(),
-            join(&endpoint.ip_address, port.private_port),
+            join_host_port(&endpoint.ip_address, port.private_port),
         ),
     ];
     if port.public_port > 0 {
@@ -380,28 +252,9 @@ fn labels_of_port(endpoint: &Endpoint, port: &Port) -> Pairs {
     labels
 }
 
-fn join(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
-/// Every character beyond the old alphabet of label names becomes `_`.
-fn sanitized(name: &str) -> String {
-    let keep = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            c
-        } else {
-            '_'
-        }
-    };
-    name.chars().map(keep).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::moby::Network;
     use super::*;
 
     const CONTAINERS: &str = r#"[
@@ -418,7 +271,8 @@ mod tests {
     fn found(section: &DockerSection) -> Vec<Labels> {
         let containers: Vec<Container> = serde_json::from_str(CONTAINERS).unwrap();
         let networks: Vec<Network> = serde_json::from_str(NETWORKS).unwrap();
-        targets(&containers, &networks, section)
+        let networks = networks.iter().map(|n| (n.id.clone(), n.labels(PREFIX)));
+        targets(&containers, &networks.collect(), section)
     }
 
     #[test]
@@ -464,13 +318,5 @@ mod tests {
         assert_eq!(config.0.own.port, 80);
         assert_eq!(parse("{}").unwrap_err().message(), "host missing");
         assert!(parse("{host: 'x'}").is_err());
-        assert_eq!(
-            endpoint("tcp://h:1/"),
-            Some(("http://h:1".to_owned(), None))
-        );
-        assert_eq!(
-            endpoint("unix:///a/b"),
-            Some(("http://docker".to_owned(), Some("/a/b".to_owned())))
-        );
     }
 }

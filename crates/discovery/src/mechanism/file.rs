@@ -75,14 +75,6 @@ fn is_valid(name: &str) -> bool {
 }
 
 impl FileConfig {
-    pub(crate) fn resolve_paths(&mut self, dir: &Path) {
-        for file in &mut self.files {
-            if !file.is_empty() && !Path::new(file.as_str()).is_absolute() {
-                *file = dir.join(&*file).to_string_lossy().into_owned();
-            }
-        }
-    }
-
     /// The files there are, in order and each once.
     fn paths(&self) -> Vec<PathBuf> {
         let mut paths = BTreeSet::new();
@@ -172,6 +164,14 @@ fn in_class(mut class: &[u8], byte: u8) -> bool {
 }
 
 impl Mechanism for FileConfig {
+    fn resolve_paths(&mut self, dir: &Path) {
+        for file in &mut self.files {
+            if !file.is_empty() && !Path::new(file.as_str()).is_absolute() {
+                *file = dir.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+    }
+
     fn run(self: Box<Self>, updates: Updates, metrics: Metrics) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let (sender, mut changes) = mpsc::channel(1);

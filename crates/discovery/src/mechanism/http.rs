@@ -7,19 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
 use http_client::{Client, ClientOptions, HttpClientConfig};
 use parking_lot::Mutex;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use yaml_config::{Inline, Url};
 
 use super::{Mechanism, Updates, vanished};
+use crate::fetch::{fetch, get};
 use crate::group::{TargetGroup, parse_groups_json};
 use crate::metrics::Metrics;
 use crate::refresh;
-
-/// A list longer than this is no list of targets.
-const MAX_BODY_BYTES: usize = 256 << 20;
 
 /// A section of `http_sd_configs`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -48,10 +45,6 @@ impl HttpConfig {
     pub fn url(&self) -> &str {
         &self.0.own.url
     }
-
-    pub(crate) fn resolve_paths(&mut self, dir: &Path) {
-        self.0.inlined.set_directory(dir);
-    }
 }
 
 impl<'de> Deserialize<'de> for HttpConfig {
@@ -73,17 +66,18 @@ impl<'de> Deserialize<'de> for HttpConfig {
 }
 
 impl Mechanism for HttpConfig {
+    fn resolve_paths(&mut self, dir: &Path) {
+        self.0.inlined.set_directory(dir);
+    }
+
     fn run(self: Box<Self>, updates: Updates, metrics: Metrics) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let interval = *self.0.own.refresh_interval;
             let url = self.url().to_owned();
-            let client = match Client::new(&self.0.inlined, ClientOptions::default()) {
-                Ok(client) => client,
-                Err(error) => {
-                    metrics.failed_configs.with(&[&updates.manager]).add(1.0);
-                    tracing::error!(discovery = "http", url, err = %error, "Cannot create service discovery");
-                    return;
-                }
+            let section = &self.0.inlined;
+            let options = ClientOptions::default();
+            let Some(client) = updates.client(("http", &url), section, options, &metrics) else {
+                return;
             };
             let endpoint = Arc::new(Endpoint {
                 url: url.clone(),
@@ -137,36 +131,22 @@ impl Endpoint {
     }
 
     async fn fetch(&self) -> Result<Bytes, String> {
-        let request = http::Request::get(&self.url)
-            .header("Accept", "application/json")
-            .header(
-                "X-Prometheus-Refresh-Interval-Seconds",
-                seconds(self.interval),
-            )
-            .body(Full::default())
-            .map_err(|error| error.to_string())?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| error.to_string())?;
-        if response.status() != http::StatusCode::OK {
-            return Err(format!("server returned HTTP status {}", response.status()));
+        let mut request = get(&self.url)?;
+        let headers = request.headers_mut();
+        headers.insert("Accept", http::HeaderValue::from_static("application/json"));
+        if let Ok(value) = seconds(self.interval).parse() {
+            headers.insert("X-Prometheus-Refresh-Interval-Seconds", value);
         }
-        let content_type = response.headers().get("content-type");
-        let content_type = content_type
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
+        let answer = fetch(&self.client, request).await?;
+        if answer.status != http::StatusCode::OK {
+            return Err(format!("server returned HTTP status {}", answer.status));
+        }
+        let content_type = answer.header("content-type");
         if !is_json(content_type) {
             let content_type = golang::strconv::quote(content_type);
             return Err(format!("unsupported content type {content_type}"));
         }
-        let body = Limited::new(response.into_body(), MAX_BODY_BYTES);
-        Ok(body
-            .collect()
-            .await
-            .map_err(|error| error.to_string())?
-            .to_bytes())
+        Ok(answer.body)
     }
 }
 
