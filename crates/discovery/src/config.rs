@@ -13,6 +13,7 @@ use crate::mechanism::dockerswarm::DockerSwarmConfig;
 use crate::mechanism::ec2::Ec2Config;
 use crate::mechanism::file::FileConfig;
 use crate::mechanism::http::HttpConfig;
+use crate::mechanism::kubernetes::KubernetesConfig;
 use crate::refused;
 
 /// Writes the struct, what runs of it and how it is printed, from a line a mechanism.
@@ -120,6 +121,8 @@ configs! {
         consul_sd_configs: ConsulConfig,
         /// The instances of an Amazon account.
         ec2_sd_configs: Ec2Config,
+        /// The objects of a Kubernetes cluster.
+        kubernetes_sd_configs: KubernetesConfig,
     }
     refused {
         aws_sd_configs: refused::Aws,

@@ -30,5 +30,8 @@ pub use mechanism::dockerswarm::{DockerSwarmConfig, DockerSwarmSection};
 pub use mechanism::ec2::{Ec2Config, Ec2Section};
 pub use mechanism::file::FileConfig;
 pub use mechanism::http::HttpConfig;
+pub use mechanism::kubernetes::{
+    AttachMetadata, KubernetesConfig, KubernetesSection, Namespaces, Role, Selector,
+};
 pub use mechanism::{Mechanism, Problem, Updates};
 pub use metrics::Metrics;

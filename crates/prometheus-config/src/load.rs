@@ -391,12 +391,12 @@ remote_write: [{url: http://a, round_robin_dns: true}, {url: http://b, sigv4: {}
 remote_read: [{url: http://a}]
 otlp: {convert_histograms_to_nhcb: true}
 tracing: {endpoint: a}
-alerting: {alertmanagers: [{sigv4: {}, consul_sd_configs: [{}]}]}
+alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
 ";
         assert_eq!(
             parse(text).unavailable(),
             [
-                "consul_sd_configs",
+                "nomad_sd_configs",
                 "otlp",
                 "remote_read",
                 "remote_write.round_robin_dns",

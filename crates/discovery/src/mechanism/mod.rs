@@ -7,6 +7,7 @@ pub(crate) mod dockerswarm;
 pub(crate) mod ec2;
 pub(crate) mod file;
 pub(crate) mod http;
+pub(crate) mod kubernetes;
 pub(crate) mod moby;
 
 use std::collections::BTreeMap;
