@@ -38,8 +38,8 @@ fn prometheus_yml(dir: &Path, sender: &str, rules: &Path, router: &Router) -> Pa
 fn last(sink: &Receiver, alertname: &str, label: &str) -> Vec<(String, String)> {
     let of_group = |body: &Value| body["groupLabels"]["alertname"] == alertname;
     let requests = sink.requests("/hook");
-    let bodies = requests.iter().map(e2e::Request::json);
-    let Some(body) = bodies.filter(of_group).last() else {
+    let mut bodies = requests.iter().map(e2e::Request::json);
+    let Some(body) = bodies.rfind(of_group) else {
         return Vec::new();
     };
     let mut found: Vec<(String, String)> = body["alerts"]
