@@ -112,10 +112,16 @@ pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
 /// (upstream `util/jsonutil/marshal.go`).
 pub fn write_float(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
+    write_digits(out, v);
+    out.push(b'"');
+}
+
+/// [`write_float`] without the quotes.
+#[inline]
+pub(crate) fn write_digits(out: &mut Vec<u8>, v: f64) {
     let abs = v.abs();
     let exponent = abs != 0.0 && !(1e-6..1e21).contains(&abs);
     golang::strconv::append_float(out, v, if exponent { 'e' } else { 'f' }, -1, 64);
-    out.push(b'"');
 }
 
 /// Appends a timestamp in seconds, with milliseconds only where there are any.

@@ -3,7 +3,7 @@
 use model::FloatHistogram;
 use promql::{MatrixSeries, SampleValue, Value, VectorSample};
 
-use crate::json::{write_float, write_labels, write_string, write_timestamp};
+use crate::json::{write_digits, write_float, write_labels, write_string, write_timestamp};
 
 /// Appends the data object of a query's answer: `{"resultType":...,"result":...}`, and `stats`
 /// (JSON) where there is one.
@@ -56,9 +56,10 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, stats: Option<&[u8]>) {
 /// What a point takes, usually.
 const BYTES_A_POINT: usize = 32;
 
-/// The texts of the times that a matrix has points at: the series of a range query share them.
+/// How points begin, by their time, up to the value: the series of a range query share them.
 struct Times {
     ms: Vec<i64>,
+    /// `,[`, the time, `,"`.
     text: Vec<u8>,
     /// Where the text of each time ends.
     ends: Vec<usize>,
@@ -70,11 +71,11 @@ impl Times {
     fn of(matrix: &[MatrixSeries]) -> Times {
         let longest = matrix.iter().max_by_key(|series| series.float_ms.len());
         let ms = longest.map_or_else(Vec::new, |series| series.float_ms.clone());
-        let mut text = Vec::with_capacity(ms.len() * 14);
+        let mut text = Vec::with_capacity(ms.len() * 18);
         let ends = ms
             .iter()
             .map(|t_ms| {
-                write_timestamp(&mut text, *t_ms);
+                begin_point(&mut text, *t_ms);
                 text.len()
             })
             .collect();
@@ -86,14 +87,14 @@ impl Times {
         }
     }
 
-    /// Appends a time; those of a series come in order.
+    /// Begins a point; those of a series come in order.
     #[inline]
-    fn write(&mut self, out: &mut Vec<u8>, t_ms: i64) {
+    fn begin(&mut self, out: &mut Vec<u8>, t_ms: i64) {
         while self.ms.get(self.next).is_some_and(|known| *known < t_ms) {
             self.next += 1;
         }
         if self.ms.get(self.next) != Some(&t_ms) {
-            return write_timestamp(out, t_ms);
+            return begin_point(out, t_ms);
         }
         let start = self
             .next
@@ -102,6 +103,12 @@ impl Times {
         out.extend_from_slice(&self.text[start..self.ends[self.next]]);
         self.next += 1;
     }
+}
+
+fn begin_point(out: &mut Vec<u8>, t_ms: i64) {
+    out.extend_from_slice(b",[");
+    write_timestamp(out, t_ms);
+    out.extend_from_slice(b",\"");
 }
 
 fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
@@ -142,18 +149,16 @@ fn write_series(out: &mut Vec<u8>, series: &MatrixSeries, times: &mut Times) {
     out.extend_from_slice(b"{\"metric\":");
     write_labels(out, &series.labels);
     if !series.floats.is_empty() {
-        out.extend_from_slice(b",\"values\":[");
+        out.extend_from_slice(b",\"values\":");
         times.next = 0;
-        for (i, (t_ms, v)) in series.float_ms.iter().zip(&series.floats).enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            out.push(b'[');
-            times.write(out, *t_ms);
-            out.push(b',');
-            write_float(out, *v);
-            out.push(b']');
+        let from = out.len();
+        for (t_ms, v) in series.float_ms.iter().zip(&series.floats) {
+            times.begin(out, *t_ms);
+            write_digits(out, *v);
+            out.extend_from_slice(b"\"]");
         }
+        // The first point's comma.
+        out[from] = b'[';
         out.push(b']');
     }
     if !series.histograms.is_empty() {

@@ -1,5 +1,6 @@
 //! Label sets: sorted, immutable, one allocation, cheap to clone.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -48,20 +49,29 @@ impl Labels {
                 push_pair(&mut bytes, name.as_ref(), value.as_ref());
             }
         }
-        Labels::from_bytes(bytes)
+        Labels::from_bytes(&bytes)
     }
 
     /// Builds a label set from pairs that are sorted by name, distinct, and not empty: the fast way
     /// for decoders that have checked this.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
-        let mut bytes = Vec::with_capacity(256);
-        for (name, value) in pairs {
-            push_pair(&mut bytes, name, value);
-        }
-        Labels::from_bytes(bytes)
+        // Collected in memory that is kept, so that a label set takes one allocation.
+        thread_local! { static BYTES: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(512)); }
+        let collect = |bytes: &mut Vec<u8>| {
+            bytes.clear();
+            for (name, value) in pairs {
+                push_pair(bytes, name, value);
+            }
+            Labels::from_bytes(bytes)
+        };
+        BYTES.with(|bytes| match bytes.try_borrow_mut() {
+            Ok(mut bytes) => collect(&mut bytes),
+            // The pairs come from a label set that is being collected.
+            Err(_) => collect(&mut Vec::new()),
+        })
     }
 
-    fn from_bytes(bytes: Vec<u8>) -> Labels {
+    fn from_bytes(bytes: &[u8]) -> Labels {
         if bytes.is_empty() {
             Labels::empty()
         } else {

@@ -2,6 +2,7 @@
 //! (prometheus/prometheus `util/annotations`).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use golang::strconv::{format_float, quote};
@@ -325,16 +326,24 @@ type Place = (u32, u32, Note);
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     seen: Mutex<BTreeMap<Place, Option<Monotonicity>>>,
+    times: AtomicU64,
 }
 
 impl Notes {
+    /// How often something was noted.
+    pub(crate) fn times(&self) -> u64 {
+        self.times.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn add(&self, note: Note, pos: PosRange) {
+        self.times.fetch_add(1, Ordering::Relaxed);
         self.lock()
             .entry((pos.start, pos.end, note))
             .or_insert(None);
     }
 
     pub(crate) fn add_monotonicity(&self, metric: &str, pos: PosRange, how: Monotonicity) {
+        self.times.fetch_add(1, Ordering::Relaxed);
         let note = Note::ForcedMonotonicity {
             metric: metric.to_owned(),
         };

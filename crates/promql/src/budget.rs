@@ -81,6 +81,14 @@ impl<'q> QueryBytes<'q> {
     }
 }
 
+impl Drop for QueryBytes<'_> {
+    /// Gives back what was taken until the end of the query.
+    fn drop(&mut self) {
+        self.total
+            .fetch_sub(*self.used.get_mut(), Ordering::Relaxed);
+    }
+}
+
 /// Bytes that are given back when this is dropped.
 pub(crate) struct Charge<'a> {
     bytes: u64,

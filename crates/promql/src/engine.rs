@@ -235,9 +235,33 @@ impl Engine {
         self.run(queryable, expr, text, times, Kind::Range, options)
     }
 
-    fn parse(&self, query: &str) -> Result<Expr, QueryError> {
+    /// The tree of a query.
+    ///
+    /// # Errors
+    /// [`QueryError::Parse`].
+    pub fn parse(&self, query: &str) -> Result<Expr, QueryError> {
         crate::parse::parse_expr(query, self.options.features)
             .map_err(|errors| QueryError::Parse(errors.to_string()))
+    }
+
+    /// Whether a query takes less time than handing it to another thread: a few tenths of a
+    /// millisecond, with all samples in memory. When in doubt it is not.
+    pub fn is_small(
+        &self,
+        queryable: &dyn Queryable,
+        expr: &Expr,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+    ) -> bool {
+        let times = QueryTimes {
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        let lookback_ms = self
+            .options
+            .lookback_delta_ms
+            .max(DEFAULT_LOOKBACK_DELTA_MS);
+        depth(expr) <= SHALLOW && plan::is_small(queryable, expr, times, lookback_ms)
     }
 
     fn run(
@@ -319,6 +343,8 @@ impl Engine {
             notes: Notes::default(),
             selections: Mutex::default(),
             samples_read: AtomicU64::new(0),
+            repeated: plan::Repeated::of(&plan),
+            kept: Mutex::default(),
             discarded: exec::Looked::default(),
         };
         let looked = exec::Looked::default();

@@ -13,6 +13,6 @@ mod query;
 pub use append::{AppendError, Appendable, Appender, Overridden, SeriesRef};
 pub use merge::{ChunkEncoder, Merged};
 pub use query::{
-    ChunkEncoding, Columns, EncodedChunk, LabelHints, Querier, Queryable, SelectHints, Series,
-    SeriesSet, StorageError,
+    ChunkEncoding, Columns, EncodedChunk, LabelHints, Last, Querier, Queryable, SelectHints,
+    Series, SeriesSet, StorageError,
 };

@@ -54,6 +54,13 @@ pub trait Queryable: Send + Sync {
     /// A view of the data between the two timestamps, both inclusive. It sees every commit that
     /// finished before this call and none that did not.
     fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError>;
+
+    /// No fewer series than satisfy the matchers, where that is known at once and their samples since
+    /// `min_ms` are in memory: for finding out whether a query is small.
+    fn series_at_most(&self, min_ms: i64, matchers: &[Matcher]) -> Option<usize> {
+        let _ = (min_ms, matchers);
+        None
+    }
 }
 
 /// A consistent view of a time range.
@@ -100,9 +107,27 @@ pub trait Series: Send + Sync {
     /// once; stale markers included. `out` is not cleared.
     fn decode(&self, min_ms: i64, max_ms: i64, out: &mut Columns) -> Result<(), StorageError>;
 
+    /// The last sample with `min_ms <= t <= max_ms`, where the series knows it without decoding and it
+    /// is a float; a stale marker is one.
+    fn last_float(&self, min_ms: i64, max_ms: i64) -> Last {
+        let _ = (min_ms, max_ms);
+        Last::Unknown
+    }
+
     /// The series' chunks that overlap the range, as encoded bytes, in order of time and not
     /// overlapping: for remote read and StoreAPI.
     fn chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<EncodedChunk>, StorageError>;
+}
+
+/// What a series knows of its last sample without decoding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Last {
+    /// Nothing: it must be decoded.
+    Unknown,
+    /// There is no sample in the range.
+    Nothing,
+    /// Time and value.
+    Float(i64, f64),
 }
 
 /// How a chunk's bytes are encoded; the numbers are those of the chunk files.

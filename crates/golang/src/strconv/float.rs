@@ -48,13 +48,11 @@ pub fn append_float(out: &mut impl Sink, value: f64, format: char, precision: i3
             return out.put(itoa::Buffer::new().format(magnitude as u32));
         }
     }
-    if format == 'f' && precision < 0 && bits == 64 {
+    // Where zmij has no exponent it writes what we want, but for whole numbers a fraction.
+    if format == 'f' && precision < 0 && bits == 64 && (1e-5..1e16).contains(&magnitude) {
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(magnitude);
-        // Where zmij has no exponent it writes what we want, but for whole numbers a fraction.
-        if !text.as_bytes().contains(&b'e') {
-            return out.put(text.strip_suffix(".0").unwrap_or(text));
-        }
+        return out.put(text.strip_suffix(".0").unwrap_or(text));
     }
     match format {
         'e' | 'E' | 'f' | 'g' | 'G' if precision < 0 => {

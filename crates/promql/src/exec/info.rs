@@ -139,7 +139,7 @@ fn fetch<'q>(
         set,
         min_ms: span.min_ms,
         max_ms: span.max_ms,
-        skip_buckets: false,
+        only_stats: None,
         start_times: false,
     };
     for (i, meta) in metas.iter().enumerate() {

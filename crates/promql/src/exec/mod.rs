@@ -21,6 +21,7 @@ mod scalar;
 mod select;
 mod selector;
 mod set_ops;
+mod share;
 mod sort;
 mod subquery;
 mod usage;
@@ -65,6 +66,9 @@ pub(crate) struct Query<'q> {
     pub notes: Notes,
     pub selections: Mutex<HashMap<select::Key, std::sync::Arc<storage::SeriesSet>>>,
     pub samples_read: AtomicU64,
+    /// Subtrees that occur again, and the results of those that were evaluated.
+    pub repeated: crate::plan::Repeated,
+    pub kept: Mutex<HashMap<share::Key, share::Kept>>,
     /// What is looked at inside of subqueries: upstream counts their results instead.
     pub discarded: Looked,
 }
@@ -123,6 +127,28 @@ impl Looked {
     }
 }
 
+impl Looked {
+    /// What was counted so far, for [`Looked::since`].
+    fn seen(&self, level: StatsLevel) -> Vec<u64> {
+        if level == StatsLevel::PerStep {
+            let per_step = self.per_step.lock();
+            return per_step
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone();
+        }
+        vec![self.total.load(Ordering::Relaxed)]
+    }
+
+    /// What was counted since, so that [`Looked::add`] counts it once more.
+    fn since(&self, level: StatsLevel, before: &[u64]) -> Vec<u64> {
+        let mut now = self.seen(level);
+        for (now, before) in now.iter_mut().zip(before) {
+            *now -= before;
+        }
+        now
+    }
+}
+
 /// The value of an expression at every step of a grid.
 pub(crate) enum Out<'q> {
     Scalar { values: Vec<f64>, usage: Usage },
@@ -137,6 +163,17 @@ pub(crate) fn eval<'q>(
     scope: &Scope<'q>,
 ) -> Result<Out<'q>, QueryError> {
     query.cancel.check(PHASE)?;
+    match query.repeated.number(expr) {
+        Some(number) => share::shared(query, number, scope, || eval_alone(query, expr, scope)),
+        None => eval_alone(query, expr, scope),
+    }
+}
+
+fn eval_alone<'q>(
+    query: &'q Query<'q>,
+    expr: &'q Expr,
+    scope: &Scope<'q>,
+) -> Result<Out<'q>, QueryError> {
     match expr {
         Expr::Number(literal) => Ok(scalar::constant(literal.value, scope.grid.len)),
         Expr::String(literal) => Ok(Out::String(literal.value.clone())),

@@ -7,6 +7,7 @@ use model::{CounterResetHint, FloatHistogram, is_stale};
 use storage::{Columns, SeriesSet};
 
 use super::columns::{Column, Grid, is_absent};
+use super::selector::References;
 use crate::query_error::QueryError;
 
 /// Samples of many series.
@@ -48,8 +49,8 @@ pub(crate) struct Stored {
     pub set: Arc<SeriesSet>,
     pub min_ms: i64,
     pub max_ms: i64,
-    /// Histograms are reduced to count and sum.
-    pub skip_buckets: bool,
+    /// Histograms are reduced to count and sum, as they are read.
+    pub only_stats: Option<Reads>,
     /// Start timestamps are kept.
     pub start_times: bool,
 }
@@ -73,8 +74,8 @@ impl Stored {
             out.float_start_ms.clear();
             out.histogram_start_ms.clear();
         }
-        if self.skip_buckets {
-            reduce_to_stats(&mut out.histograms);
+        if let Some(reads) = self.only_stats {
+            reduce_to_stats(out, reads);
         }
         Ok((out.floats.len() + out.histograms.len()) as u64)
     }
@@ -92,39 +93,94 @@ impl Source for Stored {
     }
 }
 
+/// The windows in which upstream reads a series, one a step: their ends, and how far they reach back.
+///
+/// Its iterator jumps over what lies between two windows. What it has not read it does not compare
+/// with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reads {
+    pub references: References,
+    /// The end of a window behind its reference.
+    pub after_ms: i64,
+    /// From the end of a window to its beginning.
+    pub width_ms: i64,
+}
+
 /// Leaves count and sum of each histogram, and notes a counter reset that only the buckets tell
 /// (prometheus/prometheus `promql/histogram_stats_iterator.go`).
-fn reduce_to_stats(histograms: &mut [Arc<FloatHistogram>]) {
-    let mut previous: Option<Arc<FloatHistogram>> = None;
-    for slot in histograms {
-        let full = Arc::clone(slot);
-        if full.is_stale() {
-            *slot = Arc::new(FloatHistogram {
-                sum: full.sum,
-                ..FloatHistogram::default()
-            });
-            continue;
-        }
-        let counter_reset_hint = match (full.counter_reset_hint, &previous) {
-            (CounterResetHint::Unknown, Some(previous)) => {
-                if full.detect_reset(previous) {
-                    CounterResetHint::CounterReset
-                } else {
-                    CounterResetHint::NotCounterReset
-                }
-            }
-            (hint, _) => hint,
-        };
+fn reduce_to_stats(columns: &mut Columns, reads: Reads) {
+    if columns.histograms.is_empty() {
+        return;
+    }
+    let hints = hints_as_read(columns, reads);
+    for (slot, counter_reset_hint) in columns.histograms.iter_mut().zip(hints) {
         *slot = Arc::new(FloatHistogram {
             counter_reset_hint,
             // To tell custom from exponential buckets.
-            schema: full.schema,
-            count: full.count,
-            sum: full.sum,
+            schema: slot.schema,
+            count: slot.count,
+            sum: slot.sum,
             ..FloatHistogram::default()
         });
-        previous = Some(full);
     }
+}
+
+/// The counter reset hints that reading window by window gives.
+fn hints_as_read(columns: &Columns, reads: Reads) -> Vec<CounterResetHint> {
+    let mut hints: Vec<CounterResetHint> = (columns.histograms.iter())
+        .map(|h| h.counter_reset_hint)
+        .collect();
+    // Floats and histograms in order of time; a histogram with its place.
+    let floats = columns.float_ms.iter().map(|t| (*t, None));
+    let histograms = columns.histogram_ms.iter().enumerate();
+    let mut samples: Vec<(i64, Option<usize>)> = floats
+        .chain(histograms.map(|(i, t)| (*t, Some(i))))
+        .collect();
+    samples.sort_unstable_by_key(|(t, _)| *t);
+
+    let mut previous: Option<usize> = None;
+    let mut read = |i: usize, previous: Option<usize>| {
+        let current = &columns.histograms[i];
+        if current.is_stale() {
+            return previous;
+        }
+        if let (CounterResetHint::Unknown, Some(previous)) = (hints[i], previous) {
+            hints[i] = if current.detect_reset(&columns.histograms[previous]) {
+                CounterResetHint::CounterReset
+            } else {
+                CounterResetHint::NotCounterReset
+            };
+        }
+        Some(i)
+    };
+    let (mut at, mut was_read) = (0, 0);
+    for step in 0..reads.references.len {
+        let end_ms = reads.references.at(step) + reads.after_ms;
+        let begin_ms = end_ms - reads.width_ms;
+        let jump = samples[at..].iter().take_while(|(t, _)| *t < begin_ms);
+        let jump = jump.count();
+        if jump > 0 {
+            previous = None;
+            at += jump;
+            was_read = was_read.max(at);
+        }
+        while let Some((t, place)) = samples.get(at).copied()
+            && t <= end_ms
+        {
+            if at == was_read {
+                if let Some(i) = place {
+                    previous = read(i, previous);
+                }
+                was_read += 1;
+            }
+            if t == end_ms {
+                // The iterator stays on it.
+                break;
+            }
+            at += 1;
+        }
+    }
+    hints
 }
 
 /// Removes stale markers; usually there are none.
@@ -172,5 +228,50 @@ impl Source for Computed {
 
     fn samples_a_series(&self) -> u64 {
         self.grid.len as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::STALE_NAN;
+
+    /// Histograms a second apart, each with its count, -1 for a stale marker.
+    fn columns(counts: &[i64]) -> Columns {
+        let mut columns = Columns::default();
+        for (i, count) in counts.iter().enumerate() {
+            let count = *count as f64;
+            columns.histogram_ms.push(i as i64 * 1000);
+            columns.histograms.push(Arc::new(FloatHistogram {
+                count,
+                sum: if count < 0.0 { STALE_NAN } else { count },
+                ..FloatHistogram::default()
+            }));
+        }
+        columns
+    }
+
+    #[test]
+    fn hints_compare_with_what_was_read() {
+        use CounterResetHint::{CounterReset, NotCounterReset, Unknown};
+        let reads = |first, step, len, width_ms| Reads {
+            references: References { first, step, len },
+            after_ms: 0,
+            width_ms,
+        };
+        let all = columns(&[1, 2, -1, 1, 5]);
+        // One window over all of it.
+        let hints = hints_as_read(&all, reads(4000, 1000, 1, 10_000));
+        assert_eq!(hints[..2], [Unknown, NotCounterReset]);
+        assert_eq!(hints[3..], [CounterReset, NotCounterReset]);
+        // The window begins behind the marker: nothing before was read.
+        let hints = hints_as_read(&all, reads(4000, 1000, 1, 1500));
+        assert_eq!(hints[3..], [Unknown, NotCounterReset]);
+        // Windows with something between them, then windows without.
+        let hints = hints_as_read(&all, reads(1000, 3000, 2, 1000));
+        assert_eq!(hints[..2], [Unknown, NotCounterReset]);
+        assert_eq!(hints[3..], [Unknown, NotCounterReset]);
+        let hints = hints_as_read(&all, reads(1000, 1000, 4, 1000));
+        assert_eq!(hints[3..], [CounterReset, NotCounterReset]);
     }
 }

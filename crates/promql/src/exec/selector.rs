@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use storage::Columns;
+use storage::{Columns, Last};
 
 use super::columns::{ABSENT, Column, Grid, is_absent};
-use super::samples::{Stored, with_scratch};
+use super::samples::{Reads, Stored, with_scratch};
 use super::select::{self, Span};
 use super::vect::{Leaf, Tally, Vect};
 use super::{Query, Scope};
@@ -106,7 +106,15 @@ fn from_matchers<'q>(
         set,
         min_ms: span.min_ms,
         max_ms: span.max_ms,
-        skip_buckets: crate::plan::skips_buckets(&scope.path),
+        only_stats: crate::plan::skips_buckets(&scope.path).then_some(Reads {
+            references,
+            after_ms: span.max_ms - references.last(),
+            // Where it is smoothed, all of them are read at once.
+            width_ms: match selector.smoothed {
+                true => span.max_ms - span.min_ms,
+                false => lookback,
+            },
+        }),
         start_times: wanted == Wanted::StartTimestamp,
     };
     let leaf = Instant {
@@ -139,6 +147,9 @@ struct Instant<'q> {
 
 impl Leaf for Instant<'_> {
     fn column(&self, i: usize, out: &mut Column, tally: &mut Tally) -> Result<(), QueryError> {
+        if self.look_up_last(i, out, tally) {
+            return Ok(());
+        }
         with_scratch(|samples| {
             tally.read += self.stored.decode(i, samples)?;
             if self.smoothed {
@@ -167,6 +178,26 @@ impl Leaf for Instant<'_> {
 }
 
 impl Instant<'_> {
+    /// A single step, at which the series knows its last sample without decoding; false where it does
+    /// not.
+    fn look_up_last(&self, i: usize, out: &mut Column, tally: &mut Tally) -> bool {
+        if self.references.len != 1 || self.smoothed || self.wanted != Wanted::Value {
+            return false;
+        }
+        let reference = self.references.first;
+        let series = &self.stored.set.series[i];
+        match series.last_float(self.stored.min_ms, reference.min(self.stored.max_ms)) {
+            Last::Unknown => return false,
+            Last::Float(t_ms, v) if t_ms > reference - self.lookback && !is_absent(v) => {
+                out.floats[0] = v;
+                tally.read += 1;
+                tally.looked[0] += 1;
+            }
+            Last::Float(..) | Last::Nothing => {}
+        }
+        true
+    }
+
     fn smooth(
         &self,
         i: usize,

@@ -4,7 +4,7 @@ use model::Labels;
 use storage::Columns;
 
 use super::columns::{Column, Grid, Meta, Sample, is_absent};
-use super::samples::{Computed, Source, Stored, with_scratch};
+use super::samples::{Computed, Reads, Source, Stored, with_scratch};
 use super::select::{self, Span};
 use super::selector::References;
 use super::usage::{Usage, WindowUse};
@@ -81,7 +81,11 @@ pub(crate) fn ranges<'q>(
                     set,
                     min_ms: span.min_ms,
                     max_ms: span.max_ms,
-                    skip_buckets: crate::plan::skips_buckets(&scope.path),
+                    only_stats: crate::plan::skips_buckets(&scope.path).then_some(Reads {
+                        references,
+                        after_ms: reach.after_ms,
+                        width_ms: range_ms + reach.before_ms + reach.after_ms,
+                    }),
                     start_times: query.options.use_start_timestamps,
                 }),
                 references,
@@ -228,21 +232,43 @@ impl Leaf for Sliding<'_> {
     }
 }
 
+/// Goes along times that are mostly a fixed interval apart.
+#[derive(Default)]
+struct Cursor {
+    at: usize,
+    /// How many times it passed last.
+    stride: usize,
+}
+
+impl Cursor {
+    /// How many times are not after `until`, which does not go back.
+    #[inline]
+    fn advance(&mut self, times: &[i64], until: i64) -> usize {
+        let before = self.at;
+        // As many as last time, if that is right.
+        let guess = before + self.stride;
+        let passed = guess == 0 || times.get(guess - 1).is_some_and(|t| *t <= until);
+        if passed && guess <= times.len() {
+            self.at = guess;
+        }
+        while self.at < times.len() && times[self.at] <= until {
+            self.at += 1;
+        }
+        self.stride = self.at - before;
+        self.at
+    }
+}
+
 impl Sliding<'_> {
     /// First and one past the last index of each step's window.
     fn bounds(&self, times: &[i64]) -> Vec<(u32, u32)> {
-        let (mut from, mut to) = (0, 0);
+        let (mut from, mut to) = (Cursor::default(), Cursor::default());
         (0..self.grid.len)
             .map(|step| {
                 let end = self.references.at(step);
                 let after = end - self.range_ms - self.reach.before_ms;
-                let until = end + self.reach.after_ms;
-                while to < times.len() && times[to] <= until {
-                    to += 1;
-                }
-                while from < to && times[from] <= after {
-                    from += 1;
-                }
+                let to = to.advance(times, end + self.reach.after_ms);
+                let from = from.advance(times, after).min(to);
                 (from as u32, to as u32)
             })
             .collect()

@@ -6,7 +6,7 @@ use model::histogram::HistogramError;
 use model::histogram::{HistogramMean, HistogramSum, Reconciled};
 use model::{CounterResetHint, FloatHistogram};
 
-use super::quantile::quantile;
+use super::quantile::{SortedWindow, quantile, quantile_of_sorted};
 use super::window::{Flags, FloatSeries, Frame, RangeFunction, Window};
 use crate::annotate::{Note, Notes};
 use crate::ast::PosRange;
@@ -443,6 +443,21 @@ impl RangeFunction for QuantileOverTime<'_> {
             }
             quantile(q, &mut w.floats.to_vec())
         })
+    }
+
+    fn floats(&self, series: &FloatSeries<'_>, out: &mut [f64]) -> bool {
+        let mut window = SortedWindow::default();
+        for ((out, (from, to)), q) in out.iter_mut().zip(series.bounds).zip(&self.quantiles) {
+            if from >= to {
+                continue;
+            }
+            if !(0.0..=1.0).contains(q) {
+                self.notes.add(Note::InvalidQuantile((*q).into()), self.pos);
+            }
+            let values = window.slide(series.values, *from as usize, *to as usize);
+            *out = quantile_of_sorted(*q, values);
+        }
+        true
     }
 }
 

@@ -361,6 +361,25 @@ impl RangeFunction for Instant {
             }
         }
     }
+    fn floats(&self, series: &FloatSeries<'_>, out: &mut [f64]) -> bool {
+        for (out, (from, to)) in out.iter_mut().zip(series.bounds) {
+            if *to < from + 2 {
+                continue;
+            }
+            let last = *to as usize - 1;
+            let (before_v, last_v) = (series.values[last - 1], series.values[last]);
+            let mut result = last_v;
+            if !self.is_rate || last_v >= before_v || last_v.is_nan() || before_v.is_nan() {
+                result = last_v - before_v;
+            }
+            if self.is_rate {
+                let interval_ms = series.times[last] - series.times[last - 1];
+                result /= interval_ms as f64 / 1000.0;
+            }
+            *out = result;
+        }
+        true
+    }
 }
 
 /// The last two samples of the window, whatever their kind, in order of time.

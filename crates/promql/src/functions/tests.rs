@@ -2,9 +2,11 @@
 
 use storage::Columns;
 
-use super::over_time::{Average, Extreme, Pick, Sum, Transitions, Variance};
-use super::rate::Rate;
+use super::over_time::{Average, Extreme, Pick, QuantileOverTime, Sum, Transitions, Variance};
+use super::rate::{Instant, Rate};
 use super::window::{Flags, FloatSeries, Frame, RangeFunction, window_of};
+use crate::annotate::Notes;
+use crate::ast::PosRange;
 use crate::exec::{Sample, is_absent};
 
 /// Counters with resets, with repeated values, NaN, infinities and both zeros.
@@ -43,7 +45,19 @@ fn all_at_once_is_window_by_window() {
         is_rate,
         range_seconds: 300.0,
     };
-    let functions: [(&str, Box<dyn RangeFunction>); 18] = [
+    let notes = Notes::default();
+    let quantile = |q: f64| QuantileOverTime {
+        // One a step.
+        quantiles: vec![q; 40],
+        notes: &notes,
+        pos: PosRange::default(),
+    };
+    let functions: [(&str, Box<dyn RangeFunction + '_>); 23] = [
+        ("quantile 0.95", Box::new(quantile(0.95))),
+        ("quantile 0", Box::new(quantile(0.0))),
+        ("quantile 7", Box::new(quantile(7.0))),
+        ("irate", Box::new(Instant { is_rate: true })),
+        ("idelta", Box::new(Instant { is_rate: false })),
         ("rate", Box::new(rate(true, true))),
         ("increase", Box::new(rate(true, false))),
         ("delta", Box::new(rate(false, false))),

@@ -5,10 +5,14 @@
 mod at;
 mod durations;
 mod histogram_stats;
+mod repeated;
+mod small;
 mod step_invariant;
 mod time_range;
 
 pub(crate) use histogram_stats::skips_buckets;
+pub(crate) use repeated::Repeated;
+pub(crate) use small::is_small;
 pub(crate) use time_range::{info_reference, time_range};
 
 use crate::ast::Expr;

@@ -96,6 +96,8 @@ pub(crate) struct Call {
     pub origin: Origin,
     /// How long it waited for its place among the queries that run.
     pub queued: Duration,
+    /// The query, if it was parsed already.
+    pub expr: Option<promql::ast::Expr>,
 }
 
 type Answer = Result<Vec<u8>, ApiError>;
@@ -108,8 +110,8 @@ pub fn router(api: Arc<Api>) -> Router {
             move |state: State<Arc<Api>>, request| plain(state.0, String::new(), request, handler);
         get(run).post(run)
     };
-    let queries = |handler: Handler| -> MethodRouter<Arc<Api>> {
-        let run = move |state: State<Arc<Api>>, request| run_query(state.0, request, handler);
+    let queries = |handler: Handler, once: bool| -> MethodRouter<Arc<Api>> {
+        let run = move |state: State<Arc<Api>>, request| run_query(state.0, request, handler, once);
         get(run).post(run)
     };
     let only_get = |handler: Handler| -> MethodRouter<Arc<Api>> {
@@ -128,12 +130,12 @@ pub fn router(api: Arc<Api>) -> Router {
         post(run).put(run)
     };
     let routes = Router::new()
-        .route("/query", queries(query::handle))
-        .route("/query_range", queries(query_range::handle))
+        .route("/query", queries(query::handle, true))
+        .route("/query_range", queries(query_range::handle, true))
         .route("/query_exemplars", both(exemplars::handle))
         .route("/format_query", both(query_text::format))
         .route("/parse_query", both(query_text::parse))
-        .route("/firewatch/explain", queries(explain::handle))
+        .route("/firewatch/explain", queries(explain::handle, false))
         .route(
             "/series",
             both(series::handle).delete(series::not_implemented),
@@ -214,15 +216,26 @@ async fn plain(
     request: Request,
     handler: Handler,
 ) -> Response {
-    run(api, path_argument, request, handler, Duration::ZERO).await
+    run(api, path_argument, request, handler, None).await
 }
 
+/// How a query is run.
+#[derive(Clone, Copy)]
+struct Queried {
+    /// How long it waited for its place.
+    queued: Duration,
+    /// It is evaluated once, not part by part.
+    once: bool,
+}
+
+/// Runs a handler where it may block; that of a query right here
+/// if it is small.
 async fn run(
     api: Arc<Api>,
     path_argument: String,
     request: Request,
     handler: Handler,
-    queued: Duration,
+    query: Option<Queried>,
 ) -> Response {
     let origin = Origin {
         client: request
@@ -240,14 +253,24 @@ async fn run(
     };
     let cancel = CancelToken::new();
     let guard = CancelOnDrop(cancel.clone());
-    let call = Call {
+    let mut call = Call {
         params,
         path_argument,
         cancel,
         origin,
-        queued,
+        queued: query.map_or(Duration::ZERO, |query| query.queued),
+        expr: None,
     };
-    let answer = tokio::task::spawn_blocking(move || handler(&api, &call)).await;
+    let once = query.is_some_and(|query| query.once);
+    let answer = if once && api.is_small(&mut call) {
+        // Waking another thread, and being woken by it, would take longer.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(&api, &call)))
+            .map_err(drop)
+    } else {
+        tokio::task::spawn_blocking(move || handler(&api, &call))
+            .await
+            .map_err(drop)
+    };
     std::mem::forget(guard);
     match answer {
         Ok(Ok(body)) if body.is_empty() => StatusCode::NO_CONTENT.into_response(),
@@ -261,7 +284,7 @@ async fn run(
 }
 
 /// [`run`] in one of the places for queries.
-async fn run_query(api: Arc<Api>, request: Request, handler: Handler) -> Response {
+async fn run_query(api: Arc<Api>, request: Request, handler: Handler, once: bool) -> Response {
     match api.queries.place(api.timeout).await {
         Ok(place) => {
             run(
@@ -269,7 +292,10 @@ async fn run_query(api: Arc<Api>, request: Request, handler: Handler) -> Respons
                 String::new(),
                 request,
                 handler,
-                place.queued,
+                Some(Queried {
+                    queued: place.queued,
+                    once,
+                }),
             )
             .await
         }
@@ -360,6 +386,31 @@ impl Api {
         })
     }
 
+    /// Whether a query is answered faster than handed to another thread. Parses it.
+    fn is_small(&self, call: &mut Call) -> bool {
+        let params = &call.params;
+        let time = |name: &str| http_api::parse_time_ms(params.get(name)).ok();
+        // What is wrong with the parameters the handler says.
+        let times = match params.get("step") {
+            "" => http_api::parse_time_or(params, "time", self.now_ms())
+                .map_or((0, 0, 0), |t_ms| (t_ms, t_ms, 0)),
+            step => match (
+                time("start"),
+                time("end"),
+                http_api::parse_duration_ms(step),
+            ) {
+                (Some(start_ms), Some(end_ms), Ok(step_ms)) => (start_ms, end_ms, step_ms),
+                _ => return false,
+            },
+        };
+        let Ok(expr) = self.engine.parse(params.get("query")) else {
+            return false;
+        };
+        let small = self.engine.is_small(&*self.db, &expr, times);
+        call.expr = Some(expr);
+        small
+    }
+
     /// Runs a query at `start_ms`, ... `end_ms`; a step of 0 is that of a query for one moment.
     fn evaluate(
         &self,
@@ -377,12 +428,19 @@ impl Api {
             origin: Some(&call.origin),
         };
         let result = self.queries.run(&asked, || {
+            let parsed;
+            let expr = match &call.expr {
+                Some(expr) => expr,
+                None => {
+                    parsed = self.engine.parse(query)?;
+                    &parsed
+                }
+            };
+            let (engine, db) = (&self.engine, &*self.db);
             if step_ms == 0 {
-                self.engine.instant(&*self.db, query, start_ms, &options)
+                engine.instant_expr(db, expr, query, start_ms, &options)
             } else {
-                let times = (start_ms, end_ms, step_ms);
-                self.engine
-                    .range(&*self.db, query, times.0, times.1, times.2, &options)
+                engine.range_expr(db, expr, query, start_ms, end_ms, step_ms, &options)
             }
         });
         result.map_err(query_error)

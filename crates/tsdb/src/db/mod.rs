@@ -352,6 +352,10 @@ impl Queryable for Db {
     fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
         self.store.querier(min_ms, max_ms)
     }
+
+    fn series_at_most(&self, min_ms: i64, matchers: &[Matcher]) -> Option<usize> {
+        self.store.series_at_most(min_ms, matchers)
+    }
 }
 
 impl Appendable for Db {

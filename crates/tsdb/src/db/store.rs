@@ -234,6 +234,17 @@ impl Store {
         Ok(merge_queriers(queriers, encode_columns))
     }
 
+    /// See [`storage::Queryable::series_at_most`].
+    pub fn series_at_most(&self, min_ms: i64, matchers: &[model::Matcher]) -> Option<usize> {
+        let in_blocks = |blocks: &[Arc<crate::block::Block>]| {
+            blocks.iter().any(|block| block.overlaps(min_ms, i64::MAX))
+        };
+        if self.replaying().is_some() || in_blocks(&self.blocks.read()) {
+            return None;
+        }
+        self.head.series_at_most(matchers)
+    }
+
     /// A name for a new block.
     pub(super) fn new_ulid(&self) -> Ulid {
         crate::block::new_ulid((self.options.clock)())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{Annotations, Labels, Matcher};
 use storage::{
-    Columns, EncodedChunk, LabelHints, Querier, SelectHints, Series, SeriesSet, StorageError,
+    Columns, EncodedChunk, LabelHints, Last, Querier, SelectHints, Series, SeriesSet, StorageError,
     merge::merge_columns,
 };
 use tsdb_format::chunk::Encoding;
@@ -26,6 +26,23 @@ impl Head {
             min_ms,
             max_ms,
         }
+    }
+
+    /// The length of the shortest list among matchers that ask for one value; `None` with others.
+    pub fn series_at_most(&self, matchers: &[Matcher]) -> Option<usize> {
+        let index = self.index.read();
+        let mut least = None;
+        for matcher in matchers {
+            if matcher.kind != model::MatchKind::Equal || matcher.value.is_empty() {
+                return None;
+            }
+            let pair = index
+                .name_id(&matcher.name)
+                .and_then(|name| index.pair_id(name, &matcher.value));
+            let len = pair.map_or(0, |pair| index.pair(pair).series.as_slice().len());
+            least = Some(least.map_or(len, |least: usize| least.min(len)));
+        }
+        least
     }
 }
 
@@ -100,12 +117,14 @@ impl HeadQuerier {
         if let Some(last) = shard.last_t_ms(series, files)
             && last >= self.min_ms
         {
-            let begins = match shard.open_range(series) {
-                Some((open, _)) if open <= max => true,
-                _ => shard
-                    .first_t_ms(series, files)
-                    .is_some_and(|first| first <= max),
-            };
+            // Where the last sample may be seen there is no need to look for the first.
+            let begins = last <= max
+                || match shard.open_range(series) {
+                    Some((open, _)) if open <= max => true,
+                    _ => shard
+                        .first_t_ms(series, files)
+                        .is_some_and(|first| first <= max),
+                };
             if begins && visible.before_ms > self.min_ms {
                 return true;
             }
@@ -459,6 +478,25 @@ impl Series for RangeSeries {
         drop_deleted(&mut own, &parts.deleted);
         merge_columns(out, own);
         Ok(())
+    }
+
+    fn last_float(&self, min_ms: i64, max_ms: i64) -> Last {
+        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let shard = self.head.shards[shard_of(self.id)].lock();
+        let Some(series) = shard.get(self.id) else {
+            return Last::Nothing;
+        };
+        let visible = shard.pins.visible(self.id, self.reader.epoch);
+        // Late samples, deletions and histograms are behind `extra`.
+        if series.extra().is_some() || visible.out_of_order.is_some() {
+            return Last::Unknown;
+        }
+        match series.last_open_float() {
+            Some((t, _)) if t > max_ms || t >= visible.before_ms => Last::Unknown,
+            Some((t, _)) if t < min_ms => Last::Nothing,
+            Some((t, v)) => Last::Float(t, v),
+            None => Last::Unknown,
+        }
     }
 
     fn chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<EncodedChunk>, StorageError> {

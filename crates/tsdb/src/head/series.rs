@@ -120,6 +120,12 @@ impl Series {
         self.xor.samples() > 0 || self.open_histogram().is_some()
     }
 
+    /// Time and value of the open chunk's last sample, if those are floats.
+    #[inline]
+    pub fn last_open_float(&self) -> Option<(i64, f64)> {
+        (self.xor.samples() > 0).then(|| (self.xor.last_t_ms(), self.xor.last_value()))
+    }
+
     /// How many full chunks there are.
     pub fn full_count(&self) -> usize {
         usize::from(self.full_count)
