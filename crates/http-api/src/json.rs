@@ -4,21 +4,88 @@ use std::io;
 
 use model::Labels;
 use serde::Serialize;
+use serde_json::ser::{CharEscape, CompactFormatter};
 
-/// Serializes a value as Go's `encoding/json` would: `<`, `>`, `&` and the two line separators of
-/// Unicode escaped.
+/// Serializes a value as upstream does: as Go's `encoding/json` with `<`, `>`, `&` and the two line
+/// separators of Unicode escaped, but not in names of members and within label sets ([`LABEL_SETS`]), which have a
+/// writer of their own there.
 pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, GoFormatter);
+    let formatter = GoFormatter::default();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
     value
         .serialize(&mut serializer)
         .expect("types of this workspace have string keys and writing to memory cannot fail");
     out
 }
 
-struct GoFormatter;
+/// Members of upstream's answers that are label sets, wherever they stand.
+const LABEL_SETS: [&str; 6] = [
+    "annotations",
+    "discoveredLabels",
+    "labels",
+    "metric",
+    "output",
+    "target",
+];
+
+#[derive(Default)]
+struct GoFormatter {
+    depth: usize,
+    /// The depth of the label set that is being written.
+    label_set: Option<usize>,
+    /// The name of a member, while it is written.
+    name: Option<String>,
+    /// The value that follows belongs to one of [`LABEL_SETS`].
+    named: bool,
+}
 
 impl serde_json::ser::Formatter for GoFormatter {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        if std::mem::take(&mut self.named) && self.label_set.is_none() {
+            self.label_set = Some(self.depth);
+        }
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        if self.label_set == Some(self.depth) {
+            self.label_set = None;
+        }
+        self.depth -= 1;
+        writer.write_all(b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.name = Some(String::new());
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b",")
+        }
+    }
+
+    fn end_object_key<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        let name = self.name.take();
+        self.named = name.is_some_and(|name| LABEL_SETS.contains(&name.as_str()));
+        Ok(())
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.named = false;
+        Ok(())
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.named = false;
+        writer.write_all(b"[")
+    }
+
     /// Whole numbers have no fraction; the exponent's leading zero goes.
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, v: f64) -> io::Result<()> {
         let mut text = Vec::with_capacity(24);
@@ -26,11 +93,30 @@ impl serde_json::ser::Formatter for GoFormatter {
         writer.write_all(&text)
     }
 
+    /// Two characters that have short escapes elsewhere have none in upstream's writer.
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        match escape {
+            CharEscape::Backspace => writer.write_all(b"\\u0008"),
+            CharEscape::FormFeed => writer.write_all(b"\\u000c"),
+            other => CompactFormatter.write_char_escape(writer, other),
+        }
+    }
+
     fn write_string_fragment<W: ?Sized + io::Write>(
         &mut self,
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        if let Some(name) = &mut self.name {
+            name.push_str(fragment);
+        }
+        if self.label_set.is_some() || self.name.is_some() {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             writer.write_all(&rest.as_bytes()[..at])?;
@@ -56,13 +142,21 @@ pub fn write_number(out: &mut Vec<u8>, v: f64) {
     }
 }
 
-/// Appends a JSON string.
+/// Appends a JSON string as Go's `encoding/json` does: with `<`, `>`, `&` and the two line separators of
+/// Unicode escaped.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    write_escaped(out, text, true);
+}
+
+/// Appends a JSON string; `html`: also what would matter within a page of HTML or a script is escaped.
+fn write_escaped(out: &mut Vec<u8>, text: &str, html: bool) {
     out.push(b'"');
     let mut from = 0;
     let bytes = text.as_bytes();
     // Few texts have anything to escape. 0xE2 begins the two line separators.
-    let suspect = |b: &u8| *b < 0x20 || matches!(*b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xE2);
+    let suspect = |b: &u8| {
+        *b < 0x20 || matches!(*b, b'"' | b'\\') || html && matches!(*b, b'<' | b'>' | b'&' | 0xE2)
+    };
     if !bytes.iter().any(suspect) {
         out.extend_from_slice(bytes);
         out.push(b'"');
@@ -75,9 +169,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
             '\n' => Some(b"\\n"),
             '\r' => Some(b"\\r"),
             '\t' => Some(b"\\t"),
-            '\x08' => Some(b"\\b"),
-            '\x0c' => Some(b"\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => Some(&[]),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if html => Some(&[]),
             c if (c as u32) < 0x20 => Some(&[]),
             _ => None,
         };
@@ -94,16 +186,16 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends a label set as an object.
+/// Appends a label set as an object; upstream escapes nothing for HTML here.
 pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'{');
     for (i, (name, value)) in labels.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        write_string(out, name);
+        write_escaped(out, name, false);
         out.push(b':');
-        write_string(out, value);
+        write_escaped(out, value, false);
     }
     out.push(b'}');
 }
@@ -187,9 +279,20 @@ mod tests {
     }
 
     #[test]
+    fn label_sets_are_not_escaped_for_html() {
+        let labels = Labels::from([("a", "<&>\"\u{2028}\u{8}")]);
+        let expected = "{\"a\":\"<&>\\\"\u{2028}\\u0008\"}";
+        assert_eq!(written(|out| write_labels(out, &labels)), expected);
+        let value = serde_json::json!({"<": 1, "help": "<", "labels": {"a": "<"}, "x": {"annotations": [{"b": ">"}]}});
+        let expected =
+            r#"{"<":1,"help":"\u003c","labels":{"a":"<"},"x":{"annotations":[{"b":"\u003e"}]}}"#;
+        assert_eq!(String::from_utf8(to_json(&value)).unwrap(), expected);
+    }
+
+    #[test]
     fn strings_are_escaped_as_go_does() {
-        let text = "a\"b\\<i>&\n\u{1}\u{2028}ü";
-        let expected = r#""a\"b\\\u003ci\u003e\u0026\n\u0001\u2028ü""#;
+        let text = "a\"b\\<i>&\n\u{1}\u{8}\u{c}\u{2028}ü";
+        let expected = r#""a\"b\\\u003ci\u003e\u0026\n\u0001\u0008\u000c\u2028ü""#;
         assert_eq!(written(|out| write_string(out, text)), expected);
         assert_eq!(String::from_utf8(to_json(&text)).unwrap(), expected);
     }

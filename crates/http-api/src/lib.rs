@@ -19,7 +19,7 @@ pub use envelope::Envelope;
 pub use error::{ApiError, ErrorType};
 pub use json::{to_json, write_float, write_labels, write_number, write_string, write_timestamp};
 pub use params::{
-    Params, parse_duration_ms, parse_limit, parse_match_params, parse_time_ms, parse_time_or,
-    unescape,
+    Params, parse_duration_ms, parse_limit, parse_match_params, parse_selectors, parse_time_ms,
+    parse_time_or, unescape,
 };
 pub use result::write_value;

@@ -155,21 +155,35 @@ pub fn parse_limit(params: &Params) -> Result<usize, ApiError> {
 /// not satisfy.
 ///
 /// # Errors
-/// `invalid parameter "match[]"` with upstream's text.
+/// `bad_data` with upstream's text.
 pub fn parse_match_params<'a>(
     selectors: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let mut sets = Vec::new();
-    for selector in selectors {
-        let matchers = promql::parse::parse_metric_selector(selector)
-            .map_err(|e| ApiError::parameter("match[]", e))?;
-        if matchers.iter().all(Matcher::matches_empty) {
-            let text = "match[] must contain at least one non-empty matcher";
-            return Err(ApiError::parameter("match[]", text));
-        }
-        sets.push(matchers);
+    let sets = parse_selectors(selectors)?;
+    if sets
+        .iter()
+        .any(|set| set.iter().all(Matcher::matches_empty))
+    {
+        return Err(ApiError::bad_data(
+            "match[] must contain at least one non-empty matcher",
+        ));
     }
     Ok(sets)
+}
+
+/// The `match[]` parameters as matcher sets, where one without matchers is allowed; it selects nothing.
+///
+/// # Errors
+/// `bad_data` with upstream's text.
+pub fn parse_selectors<'a>(
+    selectors: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    selectors
+        .map(|selector| {
+            promql::parse::parse_metric_selector(selector)
+                .map_err(|e| ApiError::bad_data(e.to_string()))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use model::FloatHistogram;
 use promql::{MatrixSeries, SampleValue, Value, VectorSample};
 
-use crate::json::{write_digits, write_float, write_labels, write_string, write_timestamp};
+use crate::json::{
+    write_digits, write_float, write_labels, write_number, write_string, write_timestamp,
+};
 
 /// Appends the data object of a query's answer: `{"resultType":...,"result":...}`, and `stats`
 /// (JSON) where there is one.
@@ -12,17 +14,17 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, stats: Option<&[u8]>) {
     write_string(out, value.type_name());
     out.extend_from_slice(b",\"result\":");
     match value {
-        // Scalars, unlike samples, never have an exponent.
+        // Scalars, unlike samples, never have an exponent, and their times are plain numbers.
         Value::Scalar { t_ms, v } => {
             out.push(b'[');
-            write_timestamp(out, *t_ms);
+            write_number(out, *t_ms as f64 / 1000.0);
             out.extend_from_slice(b",\"");
             golang::strconv::append_float(out, *v, 'f', -1, 64);
             out.extend_from_slice(b"\"]");
         }
         Value::String { t_ms, s } => {
             out.push(b'[');
-            write_timestamp(out, *t_ms);
+            write_number(out, *t_ms as f64 / 1000.0);
             out.push(b',');
             write_string(out, s);
             out.push(b']');

@@ -159,6 +159,7 @@ pub struct RulesQuery {
 pub struct RulesPage {
     pub groups: Vec<RuleGroup>,
     /// Where the next page starts; empty on the last one.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub group_next_token: String,
 }
 
@@ -212,7 +213,7 @@ impl RulesQuery {
         for selector in params.all("match[]") {
             matchers.push(
                 promql::parse::parse_metric_selector(selector)
-                    .map_err(|e| ApiError::parameter("match[]", e))?,
+                    .map_err(|e| ApiError::bad_data(e.to_string()))?,
             );
         }
         Ok(RulesQuery {
@@ -302,11 +303,9 @@ fn hide_alerts(group: &mut RuleGroup) {
 
 /// Names a group in a page token: a hash of file and name.
 fn group_token(group: &RuleGroup) -> String {
-    let labels = Labels::from([
-        ("file", group.file.as_str()),
-        ("group", group.name.as_str()),
-    ]);
-    format!("{:016x}", labels.fingerprint())
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(format!("{};{}", group.file, group.name));
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Go's `strconv.ParseBool`.

@@ -12,6 +12,7 @@ mod global;
 mod headers;
 mod load;
 mod otlp;
+mod print;
 mod remote_auth;
 mod remote_read;
 mod remote_write;

@@ -320,7 +320,8 @@ impl Config {
     /// # Errors
     /// Only if a value could not be written as YAML.
     pub fn to_yaml(&self) -> Result<String, yaml_config::Error> {
-        yaml_config::to_string(self)
+        let text = yaml_config::to_string(self)?;
+        Ok(crate::print::flow_source_labels(&text))
     }
 }
 

@@ -239,7 +239,7 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&JsonConfig(&configs[0])).unwrap(),
-            r#"{"sourceLabels":["a"],"separator":";","regex":"f(.*)","targetLabel":"b","replacement":"$1","action":"replace"}"#
+            r#"{"source_labels":["a"],"separator":";","regex":"f(.*)","target_label":"b","replacement":"$1","action":"replace"}"#
         );
     }
 }

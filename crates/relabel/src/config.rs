@@ -312,7 +312,7 @@ impl Serialize for JsonConfig<'_> {
         let config = self.0;
         let mut map = serializer.serialize_map(None)?;
         if !config.sources().is_empty() {
-            map.serialize_entry("sourceLabels", config.sources())?;
+            map.serialize_entry("source_labels", config.sources())?;
         }
         if !config.separator.is_empty() {
             map.serialize_entry("separator", &config.separator)?;
@@ -322,7 +322,7 @@ impl Serialize for JsonConfig<'_> {
             map.serialize_entry("modulus", &config.modulus)?;
         }
         if !config.target_label.is_empty() {
-            map.serialize_entry("targetLabel", &config.target_label)?;
+            map.serialize_entry("target_label", &config.target_label)?;
         }
         if !config.replacement.is_empty() {
             map.serialize_entry("replacement", &config.replacement)?;

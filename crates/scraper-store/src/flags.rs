@@ -56,7 +56,7 @@ pub const FLAGS: &[Flag] = &[
     ),
     Flag::string(
         "web.remote-write-receiver.accepted-protobuf-messages",
-        "prometheus.WriteRequest",
+        "prometheus.WriteRequest,io.prometheus.write.v2.Request",
         "Remote write messages that are accepted.",
     )
     .repeatable(),
@@ -151,19 +151,60 @@ pub const FLAGS: &[Flag] = &[
         "",
         "gRPC address of the rule-evaluator whose rules and alerts the API shows.",
     ),
+    Flag::int(
+        "web.max-notifications-subscribers",
+        "16",
+        "Most streams of live notifications at once.",
+    ),
+    Flag::int(
+        "storage.tsdb.samples-per-chunk",
+        "120",
+        "Samples in a chunk, about.",
+    )
+    .hidden(),
     Flag::bool(
-        "auto-gomaxprocs",
+        "storage.tsdb.allow-overlapping-compaction",
         true,
-        "Accepted for Prometheus' command lines; has no effect here.",
-    ),
+        "Merge overlapping blocks; off, somebody else does it.",
+    )
+    .hidden(),
     Flag::bool(
-        "auto-gomemlimit",
+        "scrape.adjust-timestamps",
         true,
-        "Accepted for Prometheus' command lines; has no effect here.",
+        "Align the times of scrapes that are a few milliseconds off, which makes chunks smaller.",
+    )
+    .hidden(),
+    // What follows is accepted for Prometheus' command lines and has no effect here.
+    other("alertmanager.notification-queue-capacity", "10000", RULES),
+    other("alertmanager.notification-batch-size", "256", RULES),
+    Flag::bool(
+        "alertmanager.drain-notification-queue-on-shutdown",
+        true,
+        RULES,
     ),
-    Flag::float(
-        "auto-gomemlimit.ratio",
-        "0.9",
-        "Accepted for Prometheus' command lines; has no effect here.",
-    ),
+    other("rules.alert.for-outage-tolerance", "1h", RULES),
+    other("rules.alert.for-grace-period", "10m", RULES),
+    other("rules.alert.resend-delay", "1m", RULES),
+    other("rules.max-concurrent-evals", "4", RULES),
+    other("scrape.timestamp-tolerance", "2ms", NONE).hidden(),
+    other("scrape.discovery-reload-interval", "5s", NONE).hidden(),
+    other("storage.tsdb.block-reload-interval", "1m", NONE).hidden(),
+    other("storage.tsdb.head-chunks-write-queue-size", "0", NONE).hidden(),
+    other("storage.tsdb.max-block-chunk-segment-size", "0B", NONE).hidden(),
+    other("storage.tsdb.delayed-compaction.max-percent", "10", NONE).hidden(),
+    other("web.console.templates", "consoles", NONE),
+    other("web.console.libraries", "console_libraries", NONE),
+    other("web.search.max-limit", "10000", NONE),
+    Flag::bool("auto-gomaxprocs", true, NONE),
+    Flag::bool("auto-gomemlimit", true, NONE),
+    Flag::float("auto-gomemlimit.ratio", "0.9", NONE),
 ];
+
+const NONE: &str = "Accepted for Prometheus' command lines; has no effect here.";
+const RULES: &str =
+    "Accepted for Prometheus' command lines; rule-evaluator has a flag of this name.";
+
+/// A flag without effect.
+const fn other(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag::string(name, default, help)
+}

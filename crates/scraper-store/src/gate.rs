@@ -13,7 +13,7 @@ use http_api::Envelope;
 use tower::ServiceExt;
 use tsdb::db::Progress;
 
-use crate::api::status::walreplay_json;
+use crate::api::status::WalReplay;
 
 /// A router that can be served before what it routes to is there.
 #[derive(Clone)]
@@ -44,7 +44,11 @@ impl Gate {
 }
 
 /// What does not look at samples, below `/api/v1/`.
-const EARLY: [&str; 12] = [
+const EARLY: [&str; 16] = [
+    "features",
+    "notifications",
+    "notifications/live",
+    "openapi.yaml",
     "write",
     "otlp/v1/metrics",
     "format_query",
@@ -75,7 +79,7 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
         };
     }
     if request.uri().path().ends_with("/api/v1/status/walreplay") {
-        let body = Envelope::data(&walreplay_json(&gate.progress));
+        let body = Envelope::data(&WalReplay::of(&gate.progress));
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response()

@@ -4,9 +4,12 @@
 //! Everything here is wiring: [`run`] first, then `api` (one endpoint a file), `grpc`, `reload`.
 
 pub mod api;
+pub mod features;
 mod flags;
 mod gate;
 mod grpc;
+mod handlers;
+pub mod notifications;
 pub mod queries;
 mod reload;
 mod remotes;
@@ -26,6 +29,7 @@ use tsdb::db::Progress;
 use crate::api::status::ServerStatus;
 use crate::api::{Api, RulesSource};
 use crate::gate::Gate;
+use crate::notifications::Notifications;
 use crate::reload::Reloader;
 
 /// The program as data.
@@ -47,6 +51,11 @@ pub static PROGRAM: Program = Program {
 /// Remote write requests of up to this many bytes after decompression are taken.
 const MAX_WRITE_BYTES: usize = 128 << 20;
 
+/// The largest block where the flags do not say: 31 days.
+const MAX_BLOCK_MS: i64 = 31 * 24 * 3_600_000;
+/// Exemplars that are kept where the configuration does not say.
+const DEFAULT_EXEMPLARS: usize = 100_000;
+
 fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -66,6 +75,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         prefix: web.prefix.clone(),
         max_connections: Some(boot.args.count("web.max-connections")),
         read_timeout: Some(boot.args.duration("web.read-timeout")),
+        handlers: Some(handlers::HANDLERS),
         ..HttpOptions::default()
     };
     // The pages are there before the store is: they show how far its start has come.
@@ -79,7 +89,36 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         boot.args.size("storage.tsdb.retention.size"),
     );
     let db = open_store(&boot, retention, Arc::clone(&progress)).await?;
-    let api = build_api(&boot, &db, progress, |api| {
+    let notifications = Arc::new(Notifications::new(
+        boot.args.count("web.max-notifications-subscribers"),
+        &boot.metrics,
+    ));
+    notifications.add(notifications::STARTING, started_ms);
+    tell_of_stop(&boot, &notifications);
+    let api = build_api(&boot, &db, progress, Arc::clone(&notifications), |api| {
+        if retention.duration_ms > 0 {
+            // What these flags come to, as upstream shows them.
+            let mut show = |flag: &str, ms: i64| {
+                let text = model::duration::format_duration_ms(ms.max(0) as u64);
+                api.flags.insert(flag.to_owned(), text);
+            };
+            show("storage.tsdb.retention.time", retention.duration_ms);
+            if boot
+                .args
+                .duration("storage.tsdb.max-block-duration")
+                .is_zero()
+            {
+                let most = retention.duration_ms / 10;
+                show("storage.tsdb.max-block-duration", most.min(MAX_BLOCK_MS));
+            }
+        }
+        let prefix = if web.prefix.is_empty() {
+            "/"
+        } else {
+            &web.prefix
+        };
+        api.flags
+            .insert("web.route-prefix".to_owned(), prefix.to_owned());
         api.status = ServerStatus {
             start_ms: started_ms,
             working_dir: std::env::current_dir()
@@ -126,7 +165,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         let reloader = Arc::clone(&reloading);
         async move { reloader.reload() }
     });
-    if boot.args.bool("config.auto-reload") {
+    if boot.args.bool("config.auto-reload") || api.features.auto_reload {
         let interval = boot.args.duration("config.auto-reload-interval");
         boot.spawn(
             "config.auto-reload",
@@ -149,12 +188,25 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
                 stop(&scrapes, &remote_write, db).await?;
                 return Err(Error::new(format!("opening storage failed: {error}")));
             }
+            notifications.remove(notifications::STARTING);
             boot.ready();
             boot.shutdown.requested().await;
         }
         () = boot.shutdown.requested() => {}
     }
     stop(&scrapes, &remote_write, db).await
+}
+
+/// When the server stops its listeners are told, and their streams end: open ones would hold up the stop.
+fn tell_of_stop(boot: &Boot, notifications: &Arc<Notifications>) {
+    let shutdown = boot.shutdown.clone();
+    let notifications = Arc::clone(notifications);
+    boot.spawn("notifications", async move {
+        shutdown.requested().await;
+        notifications.add(notifications::STOPPING, now_ms());
+        notifications.close();
+        Ok(())
+    });
 }
 
 /// Ends the scrapes, sends what they brought, then closes the store.
@@ -201,9 +253,13 @@ async fn open_store(
     if segment_bytes > 0 {
         options.wal_segment_bytes = segment_bytes;
     }
-    if feature(args, "exemplar-storage") {
-        options.max_exemplars = 100_000;
+    if features::of(args).1.exemplar_storage {
+        options.max_exemplars = DEFAULT_EXEMPLARS;
     }
+    options.samples_per_chunk = args
+        .int("storage.tsdb.samples-per-chunk")
+        .clamp(1, i64::from(u16::MAX)) as u16;
+    options.overlapping_compaction = args.bool("storage.tsdb.allow-overlapping-compaction");
     let opened = tokio::task::spawn_blocking(move || Db::open_early(options, progress)).await;
     let db = opened.map_err(|_| Error::new("opening the store panicked; see the log"))?;
     Ok(Arc::new(db.map_err(|e| {
@@ -211,35 +267,15 @@ async fn open_store(
     })?))
 }
 
-fn feature(args: &service::Args, name: &str) -> bool {
-    args.list("enable-feature")
-        .iter()
-        .flat_map(|list| list.split(','))
-        .any(|word| word.trim() == name)
-}
-
-/// Features of upstream's server that are known here, besides those of the language.
-const KNOWN_FEATURES: [&str; 3] = [
-    "exemplar-storage",
-    "promql-delayed-name-removal",
-    "promql-per-step-stats",
-];
-
 fn build_api(
     boot: &Boot,
     db: &Arc<Db>,
     progress: Arc<Progress>,
+    notifications: Arc<Notifications>,
     finish: impl FnOnce(&mut Api),
 ) -> Result<Arc<Api>, Error> {
     let args = &boot.args;
-    let words = args.list("enable-feature").iter().map(String::as_str);
-    let (features, others) = promql::Features::of_server(words);
-    for word in others
-        .into_iter()
-        .filter(|word| !KNOWN_FEATURES.contains(word))
-    {
-        tracing::warn!(option = word, "Unknown option for --enable-feature");
-    }
+    let (features, server) = features::of(args);
     let lookback_delta_ms = args.duration("query.lookback-delta").as_millis() as i64;
     let timeout = args.duration("query.timeout");
     let queries = queries::Queries::new(args.count("query.max-concurrency").max(1), &boot.metrics);
@@ -249,7 +285,7 @@ fn build_api(
         timeout,
         lookback_delta_ms,
         features,
-        delayed_name_removal: feature(args, "promql-delayed-name-removal"),
+        delayed_name_removal: server.delayed_name_removal,
         total_bytes: args.size("query.max-memory"),
         default_subquery_step: Arc::new(move |_| subquery_step_ms.load(Ordering::Relaxed)),
         ..promql::EngineOptions::default()
@@ -262,7 +298,14 @@ fn build_api(
         Arc::clone(db) as Arc<dyn storage::Appendable>,
         scrape::Metrics::new(&boot.metrics),
         discovery::Metrics::new(&boot.metrics),
-        scrape::Options::default(),
+        scrape::Options {
+            offset_seed: seed(&hostname()),
+            extra_metrics: server.extra_scrape_metrics,
+            store_metadata: server.metadata_records,
+            type_and_unit_labels: server.type_and_unit_labels,
+            align_timestamps: args.bool("scrape.adjust-timestamps"),
+            ..scrape::Options::default()
+        },
     );
     let cors_origin = golang::regexp::Regexp::anchored(args.str("web.cors.origin"))?;
     let messages = args.list("web.remote-write-receiver.accepted-protobuf-messages");
@@ -280,7 +323,8 @@ fn build_api(
         lookback_delta_ms,
         timeout,
         queries,
-        per_step_stats: feature(args, "promql-per-step-stats"),
+        features: server,
+        notifications,
         enable_admin: args.bool("web.enable-admin-api"),
         enable_remote_write: args.bool("web.enable-remote-write-receiver"),
         accepted_messages: messages.to_vec(),
@@ -292,6 +336,14 @@ fn build_api(
     };
     finish(&mut api);
     Ok(Arc::new(api))
+}
+
+/// Servers with the same configuration on different hosts scrape at different moments.
+fn seed(hostname: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    hostname.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn hostname() -> String {

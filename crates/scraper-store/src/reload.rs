@@ -11,6 +11,7 @@ use prometheus_config::{Config, LoadOptions};
 use tsdb::db::Retention;
 
 use crate::api::{Api, ConfigView};
+use crate::notifications::CONFIG_FAILED;
 use crate::remotes;
 
 /// What a reload changes.
@@ -31,6 +32,11 @@ impl Reloader {
     /// What is wrong with the file.
     pub fn reload(&self) -> Result<(), String> {
         let done = self.try_reload();
+        let notifications = &self.api.notifications;
+        match &done {
+            Ok(()) => notifications.remove(CONFIG_FAILED),
+            Err(_) => notifications.add(CONFIG_FAILED, (self.api.now)()),
+        }
         if done.is_err() {
             let mut view = ConfigView::clone(&self.api.config.load());
             view.reload_success = false;
@@ -53,7 +59,7 @@ impl Reloader {
         let external_labels = config.global.external_labels();
         let endpoints = remotes::write_endpoints(&config);
         let remote_write = self.remote_write.check(endpoints, &external_labels)?;
-        let yaml = config.to_yaml().map_err(|e| e.to_string())?;
+        let yaml = self.shown(&config).to_yaml().map_err(|e| e.to_string())?;
         (self.api.queries.log).set_file(&config.global.query_log_file)?;
         self.scrapes.lock().apply(config.all_scrape_configs())?;
         self.apply_storage(&config);
@@ -69,6 +75,27 @@ impl Reloader {
             reload_success: true,
         }));
         Ok(())
+    }
+
+    /// The configuration as it is shown: with what flags add to it.
+    fn shown(&self, config: &Config) -> Config {
+        let mut shown = config.clone();
+        let tsdb = shown.storage.tsdb.get_or_insert_default();
+        let retention = tsdb.retention.get_or_insert_default();
+        let flags = self.flag_retention;
+        if retention.time.as_ms() <= 0 && flags.duration_ms > 0 {
+            retention.time = yaml_config::Duration::from_millis(flags.duration_ms as u64);
+        }
+        if retention.size.bytes() == 0 && flags.max_bytes > 0 {
+            retention.size = yaml_config::Size::from_bytes(flags.max_bytes);
+        }
+        if self.api.features.exemplar_storage {
+            let exemplars = shown.storage.exemplars.get_or_insert_default();
+            if exemplars.max_exemplars == 0 {
+                exemplars.max_exemplars = crate::DEFAULT_EXEMPLARS as u64;
+            }
+        }
+        shown
     }
 
     fn apply_storage(&self, config: &Config) {

@@ -125,7 +125,11 @@ impl World {
             lookback_delta_ms: 300_000,
             timeout: Duration::from_secs(120),
             queries: Queries::new(20, &telemetry::Registry::new()),
-            per_step_stats: false,
+            features: scraper_store::features::ServerFeatures::default(),
+            notifications: Arc::new(scraper_store::notifications::Notifications::new(
+                0,
+                &telemetry::Registry::new(),
+            )),
             enable_admin: false,
             enable_remote_write: false,
             accepted_messages: Vec::new(),

@@ -19,7 +19,7 @@ use crate::logging::{LogFormat, LogLevel};
 use crate::reload::Reloads;
 use crate::server::{Listener, Server};
 use crate::web_config::WebConfigFile;
-use crate::{Args, Error, Program, Shutdown};
+use crate::{Args, Error, Handlers, Program, Shutdown};
 
 /// Everything the kit gives to a service; a cheap handle.
 #[derive(Clone)]
@@ -59,6 +59,8 @@ pub struct HttpOptions {
     pub read_timeout: Option<Duration>,
     /// TLS from a service's own flags, instead of `--web.config.file`.
     pub tls: Option<ServerTls>,
+    /// Metrics of requests by these handlers; `None`: none.
+    pub handlers: Option<Handlers>,
 }
 
 /// Certificates of a listener, where flags name them. Read at the start only.
@@ -78,6 +80,7 @@ impl Default for HttpOptions {
             max_connections: None,
             read_timeout: None,
             tls: None,
+            handlers: None,
         }
     }
 }

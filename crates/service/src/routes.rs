@@ -22,12 +22,27 @@ pub(crate) fn assemble(boot: &Boot, router: Router, options: &HttpOptions) -> Ro
     if boot.program.quit {
         kit = kit.route("/-/quit", any(quit));
     }
-    let kit = kit.with_state(boot.clone());
+    let kit = kit
+        .method_not_allowed_fallback(async || {
+            let mut page = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+            page.headers_mut().insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
+            page
+        })
+        .with_state(boot.clone());
     let mut all = kit;
     if let Some(path) = &options.metrics_path {
         all = all.merge(metrics_page(boot, path));
     }
-    let all = all.fallback_service(router);
+    let mut all = all.fallback_service(router);
+    if let Some(handlers) = options.handlers {
+        // Around it as a whole: also what has no route is counted.
+        let observed = Router::new().fallback_service(all);
+        let prefix = boot.program.metric_prefix;
+        all = crate::request_metrics::observe(observed, handlers, prefix, &boot.metrics);
+    }
     let prefix = options.prefix.trim_end_matches('/');
     if prefix.is_empty() {
         return catch_panics(all);
@@ -101,6 +116,9 @@ pub(crate) fn catch_panics(router: Router) -> Router {
 fn plain(status: StatusCode, text: &str) -> Response {
     let mut response = Response::new(Body::from(text.to_owned()));
     *response.status_mut() = status;
+    if text.is_empty() {
+        return response;
+    }
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -142,7 +160,7 @@ fn lifecycle(boot: &Boot, method: &Method) -> Option<Response> {
     if *method != Method::POST && *method != Method::PUT {
         let mut refusal = plain(
             StatusCode::METHOD_NOT_ALLOWED,
-            "Only POST or PUT requests allowed\n",
+            "Only POST or PUT requests allowed",
         );
         refusal
             .headers_mut()

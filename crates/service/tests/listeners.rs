@@ -81,7 +81,7 @@ async fn the_kits_paths() {
     let answer = ask(address, "GET /-/reload", &[]).await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
-        (405, "Only POST or PUT requests allowed\n")
+        (405, "Only POST or PUT requests allowed")
     );
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();

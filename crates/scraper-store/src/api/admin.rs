@@ -22,8 +22,10 @@ pub(super) fn delete_series(api: &Api, call: &Call) -> Answer {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (start_ms, end_ms) = super::series::range(call)?;
-    let sets = http_api::parse_match_params(call.params.all("match[]"))?;
-    for matchers in &sets {
+    let sets = http_api::parse_selectors(call.params.all("match[]"))
+        .map_err(|e| ApiError::parameter("match[]", e))?;
+    // A selector without matchers selects nothing.
+    for matchers in sets.iter().filter(|set| !set.is_empty()) {
         api.db
             .delete_series(start_ms, end_ms, matchers)
             .map_err(internal)?;

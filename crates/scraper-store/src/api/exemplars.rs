@@ -20,11 +20,11 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
         .into_iter()
         .map(|s| s.matchers.clone())
         .collect();
-    let found = if selectors.is_empty() {
-        Vec::new()
-    } else {
-        api.db.exemplars(start_ms, end_ms, &selectors)
-    };
+    if selectors.is_empty() {
+        // No content.
+        return Ok(Vec::new());
+    }
+    let found = api.db.exemplars(start_ms, end_ms, &selectors);
     Ok(Envelope::success(&Annotations::default(), |out| {
         out.push(b'[');
         for (i, series) in found.iter().enumerate() {

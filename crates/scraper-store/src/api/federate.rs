@@ -1,36 +1,87 @@
-//! `/federate`: the newest samples of selected series as exposition text.
+//! `/federate`: the newest samples of selected series as a page of metrics, in the format that the client
+//! asks for. Native histograms are there in protobuf only.
 
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_api::Params;
-use model::{Labels, is_stale};
+use exposition::{
+    Bucket, Count, Escaping, Family, Format, Histogram, LabelPairs, Metric, Native, Value, encode,
+    negotiate,
+};
+use http_api::{ApiError, ErrorType, Params};
+use model::{CounterResetHint, FloatHistogram, Labels, MetricType, is_stale};
 use storage::{Columns, Queryable, SelectHints};
 
-use super::Api;
+use super::{Api, plain_text};
 
-pub(super) async fn handle(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn handle(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let mut params = Params::default();
     params.add_encoded(query.as_deref().unwrap_or(""));
-    let page = tokio::task::spawn_blocking(move || page(&api, &params)).await;
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    let format = negotiate(accept.unwrap_or(""), false, Escaping::default());
+    let page = tokio::task::spawn_blocking(move || page(&api, &params, format)).await;
     match page {
-        Ok(Ok(text)) => {
-            let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
+        Ok(Ok(page)) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
         Ok(Err(error)) => {
             let status = StatusCode::from_u16(error.kind.status());
-            let text = format!("{}\n", error.message);
-            (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text).into_response()
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            plain_text(status, &error.message)
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-fn page(api: &Api, params: &Params) -> Result<Vec<u8>, http_api::ApiError> {
-    let sets = http_api::parse_match_params(params.all("match[]"))?;
+/// The newest sample of a series.
+enum Newest {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+fn page(api: &Api, params: &Params, format: Format) -> Result<Vec<u8>, ApiError> {
+    let mut samples = newest(api, params)?;
+    samples.sort_by(|a, b| (a.0.metric_name(), &a.0).cmp(&(b.0.metric_name(), &b.0)));
+    samples.dedup_by(|a, b| a.0 == b.0);
+    let external = api.config.load().external_labels.clone();
+    let mut families: Vec<Family> = Vec::new();
+    for (labels, t_ms, sample) in &samples {
+        let (kind, value) = match sample {
+            Newest::Float(v) => (MetricType::Unknown, Value::Untyped(*v)),
+            Newest::Histogram(h) if h.uses_custom_buckets() => (kind_of(h), classic(h)),
+            Newest::Histogram(h) if format.syntax.is_protobuf() => (kind_of(h), native(h)),
+            // Text has no way to say it.
+            Newest::Histogram(_) => continue,
+        };
+        let mut metric = Metric::new(label_pairs(labels, &external), value);
+        metric.timestamp_ms = Some(*t_ms);
+        let name = labels.metric_name();
+        match families.last_mut() {
+            Some(family) if family.name == name && family.kind == kind => {
+                family.push(metric);
+            }
+            // One name may come with samples of several kinds, as in storage.
+            _ => {
+                let mut family = Family::new(name, "", kind);
+                family.help = None;
+                family.push(metric);
+                families.push(family);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    encode(&families, format, &mut out)
+        .map_err(|e| ApiError::new(ErrorType::Internal, e.to_string()))?;
+    Ok(out)
+}
+
+/// The newest sample within the lookback of each selected series that has a name and is not stale.
+fn newest(api: &Api, params: &Params) -> Result<Vec<(Labels, i64, Newest)>, ApiError> {
+    let sets = http_api::parse_selectors(params.all("match[]"))?;
     let now_ms = api.now_ms();
     let start_ms = now_ms - api.lookback_delta_ms;
     let querier = api
@@ -42,9 +93,9 @@ fn page(api: &Api, params: &Params) -> Result<Vec<u8>, http_api::ApiError> {
         end_ms: now_ms,
         ..SelectHints::default()
     };
-    let mut samples: Vec<(Labels, i64, f64)> = Vec::new();
+    let mut samples = Vec::new();
     let mut columns = Columns::default();
-    for matchers in &sets {
+    for matchers in sets.iter().filter(|set| !set.is_empty()) {
         let set = querier
             .select(true, &hints, matchers)
             .map_err(super::storage_error)?;
@@ -53,59 +104,78 @@ fn page(api: &Api, params: &Params) -> Result<Vec<u8>, http_api::ApiError> {
             series
                 .decode(start_ms + 1, now_ms, &mut columns)
                 .map_err(super::storage_error)?;
-            if let (Some(&t), Some(&v)) = (columns.float_ms.last(), columns.floats.last())
-                && !is_stale(v)
-                && columns.histogram_ms.last().is_none_or(|h| *h < t)
-            {
-                samples.push((series.labels().clone(), t, v));
+            let float = columns.float_ms.last().zip(columns.floats.last());
+            let histogram = columns.histogram_ms.last().zip(columns.histograms.last());
+            let (t_ms, sample) = match (float, histogram) {
+                (Some((t, v)), h) if h.is_none_or(|(later, _)| later < t) && !is_stale(*v) => {
+                    (*t, Newest::Float(*v))
+                }
+                (f, Some((t, h))) if f.is_none_or(|(later, _)| later < t) && !is_stale(h.sum) => {
+                    (*t, Newest::Histogram(Arc::clone(h)))
+                }
+                _ => continue,
+            };
+            if series.labels().has("__name__") {
+                samples.push((series.labels().clone(), t_ms, sample));
             }
         }
     }
-    samples.sort_by(|a, b| (a.0.metric_name(), &a.0).cmp(&(b.0.metric_name(), &b.0)));
-    samples.dedup_by(|a, b| a.0 == b.0);
-    let external = api.config.load().external_labels.clone();
-    let mut out = Vec::new();
-    let mut family = String::new();
-    for (labels, t_ms, v) in &samples {
-        let name = labels.metric_name();
-        if name != family {
-            family = name.to_owned();
-            out.extend_from_slice(format!("# TYPE {name} untyped\n").as_bytes());
-        }
-        line(&mut out, labels, &external, *t_ms, *v);
-    }
-    Ok(out)
+    Ok(samples)
 }
 
-/// One sample line. An `instance` label is always there, so that the scraping side does not put its
-/// own in; external labels fill in where the series has none.
-fn line(out: &mut Vec<u8>, labels: &Labels, external: &Labels, t_ms: i64, v: f64) {
-    let mut all = labels.without_metric_name().builder();
-    for (name, value) in external {
-        if all.get(name).is_empty() {
-            all.set(name, value);
-        }
+/// A series' labels, then the external ones that it has not, and an empty `instance` where there is none: the
+/// scraping side would put its own in.
+fn label_pairs(labels: &Labels, external: &Labels) -> LabelPairs {
+    let own = labels.iter().filter(|(name, _)| *name != "__name__");
+    let mut added: Vec<(&str, &str)> = external.iter().collect();
+    if !external.has("instance") {
+        added.push(("instance", ""));
+        added.sort_unstable();
     }
-    let all = all.build();
-    out.extend_from_slice(labels.metric_name().as_bytes());
-    out.push(b'{');
-    let instance = (!all.has("instance")).then_some(("instance", ""));
-    for (i, (name, value)) in all.iter().chain(instance).enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(format!("{name}=\"").as_bytes());
-        for c in value.chars() {
-            match c {
-                '\\' => out.extend_from_slice(b"\\\\"),
-                '"' => out.extend_from_slice(b"\\\""),
-                '\n' => out.extend_from_slice(b"\\n"),
-                c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    own.chain(added.into_iter().filter(|(name, _)| !labels.has(name)))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn kind_of(h: &FloatHistogram) -> MetricType {
+    match h.counter_reset_hint {
+        CounterResetHint::Gauge => MetricType::GaugeHistogram,
+        _ => MetricType::Histogram,
+    }
+}
+
+fn native(h: &FloatHistogram) -> Value {
+    Value::Histogram(Histogram {
+        count: Count::Float(h.count),
+        sum: h.sum,
+        buckets: Vec::new(),
+        native: Some(Native::Float(h.clone())),
+    })
+}
+
+/// A histogram with buckets of its own as a classic one.
+fn classic(h: &FloatHistogram) -> Value {
+    let counts: Vec<(f64, f64)> = h.positive().map(|b| (b.upper, b.count)).collect();
+    let mut cumulative = 0.0;
+    let mut next = counts.iter().peekable();
+    let buckets = h
+        .custom_values
+        .iter()
+        .map(|&upper_bound| {
+            while let Some((_, count)) = next.next_if(|(upper, _)| *upper <= upper_bound) {
+                cumulative += count;
             }
-        }
-        out.push(b'"');
-    }
-    out.extend_from_slice(b"} ");
-    golang::strconv::append_float(out, v, 'g', -1, 64);
-    out.extend_from_slice(format!(" {t_ms}\n").as_bytes());
+            Bucket {
+                upper_bound,
+                cumulative_count: Count::Float(cumulative),
+                exemplar: None,
+            }
+        })
+        .collect();
+    Value::Histogram(Histogram {
+        count: Count::Float(h.count),
+        sum: h.sum,
+        buckets,
+        native: None,
+    })
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http_api::{ApiError, Envelope};
-use model::{Matcher, Metadata};
+use model::{Labels, Matcher, Metadata};
 use scrape::TargetSnapshot;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Answer, Api, Call};
 
@@ -21,14 +21,31 @@ fn limit(call: &Call, name: &str, error: &str) -> Result<usize, ApiError> {
 }
 
 /// What differs between two targets' ideas of one metric.
-type Entry = (&'static str, String, String);
-
-fn entry(metadata: Metadata) -> Entry {
-    (metadata.metric_type.as_str(), metadata.help, metadata.unit)
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Entry {
+    r#type: &'static str,
+    unit: String,
+    help: String,
 }
 
-fn entry_json((kind, help, unit): &Entry) -> Value {
-    json!({ "type": kind, "help": help, "unit": unit })
+fn entry(metadata: Metadata) -> Entry {
+    Entry {
+        r#type: metadata.metric_type.as_str(),
+        unit: metadata.unit,
+        help: metadata.help,
+    }
+}
+
+/// A metric's metadata at one target.
+#[derive(Serialize)]
+struct OfTarget<'a> {
+    target: &'a Labels,
+    /// Empty where the request names it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    metric: String,
+    r#type: &'static str,
+    help: String,
+    unit: String,
 }
 
 fn active_targets(api: &Api) -> Vec<TargetSnapshot> {
@@ -64,19 +81,10 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
                 .insert(entry(found));
         }
     }
-    let data: serde_json::Map<String, Value> = families
+    let data: BTreeMap<String, Vec<Entry>> = families
         .into_iter()
         .take(most)
-        .map(|(name, entries)| {
-            (
-                name,
-                entries
-                    .iter()
-                    .take(most_per_metric)
-                    .map(entry_json)
-                    .collect(),
-            )
-        })
+        .map(|(name, entries)| (name, entries.into_iter().take(most_per_metric).collect()))
         .collect();
     Ok(Envelope::data(&data))
 }
@@ -86,11 +94,12 @@ pub(super) fn of_targets(api: &Api, call: &Call) -> Answer {
     let matchers: Vec<Matcher> = match call.params.get("match_target") {
         "" => Vec::new(),
         text => promql::parse::parse_metric_selector(text)
-            .map_err(|e| ApiError::bad_data(e.to_string()))?,
+            .map_err(|e| ApiError::parameter("match_target", e))?,
     };
     let metric = call.params.get("metric");
-    let mut found: Vec<Value> = Vec::new();
-    for target in active_targets(api) {
+    let targets = active_targets(api);
+    let mut found: Vec<OfTarget<'_>> = Vec::new();
+    for target in &targets {
         if !matchers.iter().all(|m| m.matches_labels(&target.labels)) {
             continue;
         }
@@ -98,20 +107,20 @@ pub(super) fn of_targets(api: &Api, call: &Call) -> Answer {
             target.metadata.list()
         } else {
             let known = target.metadata.get(metric);
-            let metric = metric.to_owned();
+            let metric = String::new();
             known
                 .map(|metadata| scrape::MetadataEntry { metric, metadata })
                 .into_iter()
                 .collect()
         };
         for entry in entries.into_iter().take(most - found.len().min(most)) {
-            found.push(json!({
-                "target": target.labels,
-                "metric": entry.metric,
-                "type": entry.metadata.metric_type.as_str(),
-                "help": entry.metadata.help,
-                "unit": entry.metadata.unit,
-            }));
+            found.push(OfTarget {
+                target: &target.labels,
+                metric: entry.metric,
+                r#type: entry.metadata.metric_type.as_str(),
+                help: entry.metadata.help,
+                unit: entry.metadata.unit,
+            });
         }
     }
     Ok(Envelope::data(&found))

@@ -7,10 +7,14 @@
 mod admin;
 mod exemplars;
 mod explain;
+mod features;
 mod federate;
 mod label_values;
 mod labels;
+mod manners;
 mod metadata;
+mod notifications;
+mod openapi;
 mod query;
 mod query_range;
 mod query_text;
@@ -29,13 +33,17 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, OriginalUri, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http_api::{ApiError, Envelope, ErrorType, Params};
 use model::{Annotations, Labels};
 use promql::{CancelToken, QueryError, QueryOptions, StatsLevel};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
+use crate::features::ServerFeatures;
+use crate::notifications::Notifications;
 use crate::queries::{Asked, Origin, Queries};
 
 pub use rules::RulesSource;
@@ -60,13 +68,14 @@ pub struct Api {
     pub timeout: Duration,
     /// Where every query goes through.
     pub queries: Queries,
-    /// Samples by step are counted where a client asks for all statistics (`promql-per-step-stats`).
-    pub per_step_stats: bool,
     pub enable_admin: bool,
     pub enable_remote_write: bool,
     /// Names of the remote write messages that are accepted.
     pub accepted_messages: Vec<String>,
     pub receiver: Arc<remote::Receiver>,
+    /// What is the matter with the server.
+    pub notifications: Arc<Notifications>,
+    pub features: ServerFeatures,
     /// Our own metrics.
     pub metrics: telemetry::Registry,
     /// How far the start has come.
@@ -136,10 +145,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/format_query", both(query_text::format))
         .route("/parse_query", both(query_text::parse))
         .route("/firewatch/explain", queries(explain::handle, false))
-        .route(
-            "/series",
-            both(series::handle).delete(series::not_implemented),
-        )
+        .route("/series", both(series::handle))
         .route("/labels", both(labels::handle))
         .route("/label/{name}/values", with_name(label_values::handle))
         .route("/label//values", only_get(label_values::handle))
@@ -156,7 +162,15 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/status/buildinfo", only_get(status::buildinfo))
         .route("/status/runtimeinfo", only_get(status::runtimeinfo))
         .route("/status/tsdb", only_get(status::tsdb))
+        .route("/status/tsdb/blocks", only_get(status::blocks))
         .route("/status/walreplay", only_get(status::walreplay))
+        .route("/features", only_get(features::handle))
+        .route("/notifications", only_get(notifications::list))
+        .route("/notifications/live", get(notifications::live))
+        .route("/openapi.yaml", get(openapi::handle))
+        .route("/search/metric_names", both(status::no_search))
+        .route("/search/label_names", both(status::no_search))
+        .route("/search/label_values", both(status::no_search))
         .route("/write", post(write::handle))
         .route("/read", post(write::read))
         .route("/otlp/v1/metrics", post(write::otlp))
@@ -165,49 +179,26 @@ pub fn router(api: Arc<Api>) -> Router {
             "/admin/tsdb/clean_tombstones",
             admin(admin::clean_tombstones),
         )
-        .route("/admin/tsdb/snapshot", admin(admin::snapshot))
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), cors));
-    Router::new()
+        .route("/admin/tsdb/snapshot", admin(admin::snapshot));
+    let all = Router::new()
         .nest("/api/v1", routes)
         .route("/federate", get(federate::handle))
-        .with_state(api)
+        .route("/version", get(status::version))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .with_state(Arc::clone(&api));
+    // A fallback, since a route's list of methods would be added behind the back of layers around it.
+    Router::new()
+        .fallback_service(all)
+        .layer(axum::middleware::from_fn_with_state(api, manners::apply))
 }
 
-async fn method_not_allowed() -> (StatusCode, &'static str) {
-    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
-}
-
-/// Adds upstream's CORS headers to answers for origins that are allowed, and answers preflights.
-async fn cors(
-    State(api): State<Arc<Api>>,
-    request: Request,
-    next: axum::middleware::Next,
-) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let allowed = origin.filter(|o| o.to_str().is_ok_and(|o| api.cors_origin.is_match(o)));
-    let preflight = request.method() == Method::OPTIONS;
-    let mut response = if preflight {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
-    if let Some(origin) = allowed {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        for (name, value) in [
-            (
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "Accept, Authorization, Content-Type, Origin",
-            ),
-            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
-            (header::VARY, "Origin"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    }
-    response
+/// A page of one line, as Go's `http.Error` writes it.
+pub(crate) fn plain_text(status: StatusCode, text: impl std::fmt::Display) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, format!("{text}\n")).into_response()
 }
 
 async fn plain(
@@ -365,7 +356,12 @@ impl Api {
             let text = String::from_utf8_lossy(text);
             let ms = http_api::parse_duration_ms(&text)
                 .map_err(|e| ApiError::parameter("timeout", e))?;
-            timeout = timeout.min(std::time::Duration::from_millis(ms.max(0) as u64));
+            if ms <= 0 {
+                // Upstream gives up before it begins, in Go's words.
+                let text = "context deadline exceeded";
+                return Err(ApiError::new(ErrorType::Execution, text));
+            }
+            timeout = timeout.min(std::time::Duration::from_millis(ms as u64));
         }
         let lookback_delta_ms = match call.params.get("lookback_delta") {
             "" => None,
@@ -378,7 +374,7 @@ impl Api {
             cancel: call
                 .cancel
                 .with_deadline(std::time::Instant::now() + timeout),
-            stats: if self.per_step_stats && call.params.get("stats") == "all" {
+            stats: if self.features.per_step_stats && call.params.get("stats") == "all" {
                 StatsLevel::PerStep
             } else {
                 StatsLevel::Totals

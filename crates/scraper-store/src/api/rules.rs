@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures::future::BoxFuture;
-use http_api::rules::{RuleGroup, RulesQuery, alerts_of};
+use http_api::rules::{ActiveAlert, RuleGroup, RulesQuery, alerts_of};
 use http_api::{ApiError, Envelope, Params};
 
 use super::{Api, failed, json};
@@ -42,10 +42,16 @@ pub(super) async fn rules(State(api): State<Arc<Api>>, request: Request) -> Resp
     respond(answer.await)
 }
 
+/// The data of an answer about alerts.
+#[derive(serde::Serialize)]
+struct Alerts {
+    alerts: Vec<ActiveAlert>,
+}
+
 pub(super) async fn alerts(State(api): State<Arc<Api>>) -> Response {
     let answer = async {
         let alerts = alerts_of(groups(&api).await?);
-        Ok(Envelope::data(&serde_json::json!({ "alerts": alerts })))
+        Ok(Envelope::data(&Alerts { alerts }))
     };
     respond(answer.await)
 }

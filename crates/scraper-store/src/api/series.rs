@@ -1,6 +1,5 @@
 //! `/api/v1/series`: label sets by selectors.
 
-use axum::http::StatusCode;
 use http_api::{ApiError, Envelope};
 use model::{Annotations, Labels, Matcher};
 use storage::{Querier, Queryable, SelectHints};
@@ -13,7 +12,9 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (start_ms, end_ms) = range(call)?;
-    let sets = http_api::parse_match_params(call.params.all("match[]"))?;
+    // Unlike at other endpoints the message names the parameter.
+    let sets = http_api::parse_match_params(call.params.all("match[]"))
+        .map_err(|e| ApiError::parameter("match[]", e))?;
     let querier = api
         .db
         .querier(start_ms, end_ms)
@@ -69,12 +70,4 @@ pub(super) fn select_all(
         labels.dedup();
     }
     Ok((labels, annotations))
-}
-
-/// `DELETE /api/v1/series`, which upstream never had more of than this.
-pub(super) async fn not_implemented() -> (StatusCode, &'static str) {
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        r#"{"status":"error","errorType":"internal","error":"not implemented"}"#,
-    )
 }

@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http_api::{ApiError, Envelope};
-use serde_json::{Map, Value, json};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use http_api::{ApiError, Envelope, ErrorType};
+use serde::Serialize;
+use serde_json::json;
 use tsdb::db::{Count, Progress};
+use tsdb_format::meta::BlockMeta;
 
 use super::{Answer, Api, Call};
 
@@ -34,42 +38,87 @@ pub(super) fn flags(api: &Api, _: &Call) -> Answer {
     Ok(Envelope::data(&api.flags))
 }
 
+/// What was built; members in upstream's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BuildInfo {
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    build_user: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+}
+
+const BUILD_INFO: BuildInfo = BuildInfo {
+    version: API_VERSION,
+    revision: concat!("firewatch-", env!("CARGO_PKG_VERSION")),
+    branch: "",
+    build_user: "",
+    build_date: "",
+    go_version: "",
+};
+
 pub(super) fn buildinfo(_: &Api, _: &Call) -> Answer {
-    let mut data = Map::new();
-    data.insert("version".into(), API_VERSION.into());
-    for (key, value) in [
-        ("revision", concat!("firewatch-", env!("CARGO_PKG_VERSION"))),
-        ("branch", ""),
-        ("buildUser", ""),
-        ("buildDate", ""),
-        ("goVersion", ""),
-    ] {
-        data.insert(key.into(), value.into());
-    }
-    Ok(Envelope::data(&Value::Object(data)))
+    Ok(Envelope::data(&BUILD_INFO))
+}
+
+/// `/version`: the same without an envelope.
+pub(super) async fn version() -> Response {
+    let kind = "text/plain; charset=utf-8";
+    (
+        [(header::CONTENT_TYPE, kind)],
+        http_api::to_json(&BUILD_INFO),
+    )
+        .into_response()
+}
+
+/// The data of `/status/runtimeinfo`; members in upstream's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuntimeInfo<'a> {
+    start_time: String,
+    #[serde(rename = "CWD")]
+    working_dir: &'a str,
+    hostname: &'a str,
+    server_time: String,
+    reload_config_success: bool,
+    last_config_time: String,
+    corruption_count: f64,
+    goroutine_count: usize,
+    #[serde(rename = "GOMAXPROCS")]
+    processors: usize,
+    #[serde(rename = "GOMEMLIMIT")]
+    memory_limit: i64,
+    #[serde(rename = "GOGC")]
+    gogc: &'a str,
+    #[serde(rename = "GODEBUG")]
+    godebug: &'a str,
+    storage_retention: &'a str,
 }
 
 pub(super) fn runtimeinfo(api: &Api, _: &Call) -> Answer {
     let status = &api.status;
     let config = api.config.load();
-    Ok(Envelope::data(&json!({
-        "startTime": rfc3339(status.start_ms),
-        "CWD": status.working_dir,
-        "hostname": status.hostname,
-        "serverTime": rfc3339(api.now_ms()),
-        "reloadConfigSuccess": config.reload_success,
-        "lastConfigTime": rfc3339(config.loaded_at_ms),
-        "corruptionCount": corruptions(api),
-        "goroutineCount": thread_count(),
-        "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-        "GOMEMLIMIT": i64::MAX,
-        "GOGC": "",
-        "GODEBUG": "",
-        "storageRetention": status.storage_retention,
-    })))
+    Ok(Envelope::data(&RuntimeInfo {
+        start_time: rfc3339(status.start_ms),
+        working_dir: &status.working_dir,
+        hostname: &status.hostname,
+        server_time: rfc3339(api.now_ms()),
+        reload_config_success: config.reload_success,
+        // Upstream reads it from a metric in seconds.
+        last_config_time: rfc3339(config.loaded_at_ms / 1000 * 1000),
+        corruption_count: corruptions(api),
+        goroutine_count: thread_count(),
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_limit: i64::MAX,
+        gogc: "",
+        godebug: "",
+        storage_retention: &status.storage_retention,
+    }))
 }
 
-pub(super) fn rfc3339(ms: i64) -> String {
+pub(crate) fn rfc3339(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms)
         .map(|t| t.to_string())
         .unwrap_or_default()
@@ -110,39 +159,104 @@ pub(super) fn tsdb(api: &Api, call: &Call) -> Answer {
         },
     };
     let stats = api.db.head_stats(limit);
-    let list = |counts: Vec<Count>| -> Vec<Value> {
-        counts
-            .into_iter()
-            .map(|c| json!({ "name": c.name, "value": c.value }))
-            .collect()
-    };
-    Ok(Envelope::data(&json!({
-        "headStats": {
-            "numSeries": stats.series,
-            "numLabelPairs": stats.label_pairs,
-            "chunkCount": stats.chunks,
-            "minTime": stats.min_ms,
-            "maxTime": stats.max_ms,
+    Ok(Envelope::data(&TsdbStatus {
+        head_stats: HeadStats {
+            num_series: stats.series,
+            num_label_pairs: stats.label_pairs,
+            chunk_count: stats.chunks,
+            min_time: stats.min_ms,
+            max_time: stats.max_ms,
         },
-        "seriesCountByMetricName": list(stats.series_by_metric_name),
-        "labelValueCountByLabelName": list(stats.values_by_label_name),
-        "memoryInBytesByLabelName": list(stats.memory_by_label_name),
-        "seriesCountByLabelValuePair": list(stats.series_by_label_pair),
-    })))
+        series_count_by_metric_name: list(stats.series_by_metric_name),
+        label_value_count_by_label_name: list(stats.values_by_label_name),
+        memory_in_bytes_by_label_name: list(stats.memory_by_label_name),
+        series_count_by_label_value_pair: list(stats.series_by_label_pair),
+    }))
+}
+
+/// The data of `/status/tsdb`; members in upstream's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TsdbStatus {
+    head_stats: HeadStats,
+    series_count_by_metric_name: Vec<Named>,
+    label_value_count_by_label_name: Vec<Named>,
+    memory_in_bytes_by_label_name: Vec<Named>,
+    series_count_by_label_value_pair: Vec<Named>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadStats {
+    num_series: u64,
+    num_label_pairs: u64,
+    chunk_count: u64,
+    min_time: i64,
+    max_time: i64,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: String,
+    value: u64,
+}
+
+fn list(counts: Vec<Count>) -> Vec<Named> {
+    let named = |Count { name, value }| Named { name, value };
+    counts.into_iter().map(named).collect()
+}
+
+/// The blocks on disk, as their `meta.json` describes them.
+pub(super) fn blocks(api: &Api, _: &Call) -> Answer {
+    let mut blocks = Vec::new();
+    for block in api.db.blocks() {
+        // One that compaction has just replaced is gone.
+        let Ok(text) = std::fs::read(block.dir.join(tsdb_format::meta::FILE_NAME)) else {
+            continue;
+        };
+        let meta = BlockMeta::decode(&text).map_err(|e| {
+            let text = format!("error getting block metadata: {}: {e}", block.dir.display());
+            ApiError::new(ErrorType::Internal, text)
+        })?;
+        blocks.push(meta);
+    }
+    Ok(Envelope::data(&Blocks { blocks }))
+}
+
+#[derive(Serialize)]
+struct Blocks {
+    blocks: Vec<BlockMeta>,
+}
+
+/// The search API is an experiment of upstream's that is not there; so it is switched off.
+pub(super) fn no_search(_: &Api, _: &Call) -> Answer {
+    Err(ApiError::new(ErrorType::Unavailable, "search API disabled"))
 }
 
 /// Of a server that serves: the log has been read. While it is being read `crate::gate` answers.
 pub(super) fn walreplay(api: &Api, _: &Call) -> Answer {
-    Ok(Envelope::data(&walreplay_json(&api.replay)))
+    Ok(Envelope::data(&WalReplay::of(&api.replay)))
 }
 
 /// The data of an answer about the replay.
-pub(crate) fn walreplay_json(progress: &Progress) -> Value {
-    let number = |n: &AtomicU64| n.load(Ordering::Relaxed);
-    json!({
-        "min": number(&progress.min),
-        "max": number(&progress.max),
-        "current": number(&progress.current),
-        "state": if progress.done.load(Ordering::Relaxed) { "done" } else { "in progress" },
-    })
+#[derive(Serialize)]
+pub(crate) struct WalReplay {
+    min: u64,
+    max: u64,
+    current: u64,
+    /// Only there while the log is read: our pages wait for its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+}
+
+impl WalReplay {
+    pub(crate) fn of(progress: &Progress) -> WalReplay {
+        let number = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        WalReplay {
+            min: number(&progress.min),
+            max: number(&progress.max),
+            current: number(&progress.current),
+            state: (!progress.done.load(Ordering::Relaxed)).then_some("in progress"),
+        }
+    }
 }

@@ -13,6 +13,16 @@ use serde_json::json;
 
 use super::{Answer, Api, Call};
 
+/// The answer; members in upstream's order.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Targets {
+    active_targets: Vec<ActiveTarget>,
+    dropped_targets: Vec<DroppedTarget>,
+    /// `None` where dropped targets were not asked for.
+    dropped_target_counts: Option<BTreeMap<String, usize>>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ActiveTarget {
@@ -37,44 +47,39 @@ struct DroppedTarget {
 }
 
 pub(super) fn active_and_dropped(api: &Api, call: &Call) -> Answer {
-    let pools = pools(api, call.params.get("scrapePool"));
+    let wanted = call.params.get("scrapePool");
     let state = call.params.get("state").to_ascii_lowercase();
     let show = |kind: &str| state.is_empty() || state == "any" || state == kind;
-    let mut active = Vec::new();
-    let mut dropped = Vec::new();
-    let mut counts = BTreeMap::new();
-    for pool in pools {
+    let mut answer = Targets::default();
+    if show("dropped") {
+        answer.dropped_target_counts = Some(BTreeMap::new());
+    }
+    for pool in pools(api) {
+        if let Some(counts) = &mut answer.dropped_target_counts {
+            // Of all pools, whichever was asked for.
+            counts.insert(pool.name.clone(), pool.dropped_count);
+        }
+        if !wanted.is_empty() && pool.name != wanted {
+            continue;
+        }
         if show("active") {
-            active.extend(
-                pool.active
-                    .into_iter()
-                    .map(|target| active_target(api, target)),
-            );
+            let active = pool.active.into_iter();
+            (answer.active_targets).extend(active.map(|target| active_target(api, target)));
         }
         if show("dropped") {
-            counts.insert(pool.name.clone(), pool.dropped_count);
-            dropped.extend(pool.dropped.into_iter().map(|target| DroppedTarget {
+            let dropped = pool.dropped.into_iter().map(|target| DroppedTarget {
                 discovered_labels: target.discovered_labels,
                 scrape_pool: pool.name.clone(),
-            }));
+            });
+            answer.dropped_targets.extend(dropped);
         }
     }
-    let counts = show("dropped").then_some(counts);
-    Ok(Envelope::data(&json!({
-        "activeTargets": active,
-        "droppedTargets": dropped,
-        "droppedTargetCounts": counts,
-    })))
+    Ok(Envelope::data(&answer))
 }
 
-fn pools(api: &Api, name: &str) -> Vec<PoolSnapshot> {
-    let Some(scrapes) = &api.scrapes else {
-        return Vec::new();
-    };
-    let pools = scrapes.lock().targets().into_iter();
-    pools
-        .filter(|pool| name.is_empty() || pool.name == name)
-        .collect()
+fn pools(api: &Api) -> Vec<PoolSnapshot> {
+    let scrapes = api.scrapes.as_ref();
+    scrapes.map_or_else(Vec::new, |scrapes| scrapes.lock().targets())
 }
 
 fn active_target(api: &Api, target: TargetSnapshot) -> ActiveTarget {
@@ -114,8 +119,21 @@ fn printed(duration: Duration) -> String {
 }
 
 pub(super) fn scrape_pools(api: &Api, _: &Call) -> Answer {
-    let names: Vec<String> = pools(api, "").into_iter().map(|pool| pool.name).collect();
+    let names: Vec<String> = pools(api).into_iter().map(|pool| pool.name).collect();
     Ok(Envelope::data(&json!({ "scrapePools": names })))
+}
+
+#[derive(Serialize)]
+struct Steps<'a> {
+    steps: Vec<Step<'a>>,
+}
+
+/// What a rule did.
+#[derive(Serialize)]
+struct Step<'a> {
+    rule: JsonConfig<'a>,
+    output: &'a Labels,
+    keep: bool,
 }
 
 /// What each rule of the pool `scrapePool` makes of `labels`, a JSON object; it ends with the rule that
@@ -135,19 +153,17 @@ pub(super) fn relabel_steps(api: &Api, call: &Call) -> Answer {
     let steps = scrapes.and_then(|scrapes| scrapes.lock().relabel_steps(pool, &labels));
     let steps = steps.ok_or_else(|| {
         ApiError::bad_data(format!(
-            "error getting scrape config: scrape pool {} not found",
+            "error retrieving scrape config: scrape pool {} not found",
             golang::strconv::quote(pool)
         ))
     })?;
-    let steps: Vec<serde_json::Value> = steps
+    let steps: Vec<Step<'_>> = steps
         .iter()
-        .map(|step| {
-            json!({
-                "rule": JsonConfig(step.rule.config()),
-                "output": step.output,
-                "keep": step.keep,
-            })
+        .map(|step| Step {
+            rule: JsonConfig(step.rule.config()),
+            output: &step.output,
+            keep: step.keep,
         })
         .collect();
-    Ok(Envelope::data(&json!({ "steps": steps })))
+    Ok(Envelope::data(&Steps { steps }))
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use remote::{WriteError, Written};
 
-use super::Api;
+use super::{Api, plain_text as refuse};
 
 /// Which message a request carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,14 +24,6 @@ impl Message {
             Message::V2 => "io.prometheus.write.v2.Request",
         }
     }
-}
-
-fn refuse(status: StatusCode, text: impl std::fmt::Display) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, format!("{text}\n")).into_response()
 }
 
 pub(super) async fn handle(
@@ -128,7 +120,7 @@ fn message_of(headers: &HeaderMap) -> Result<Message, Box<Response>> {
                 "io.prometheus.write.v2.Request" => Message::V2,
                 other => {
                     return Err(unsupported(format!(
-                        "got {content_type} content type; unknown remote write protobuf message {other}"
+                        "got {content_type} content type; unknown type for remote write protobuf message {other}, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request"
                     )));
                 }
             };
