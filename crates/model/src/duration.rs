@@ -11,6 +11,18 @@ pub enum DurationError {
     /// Not a sequence of numbers with units from large to small.
     #[error("not a valid duration string: {}", golang::strconv::quote(.0))]
     Invalid(String),
+    /// A number with something behind it that is no unit.
+    #[error(
+        "unknown unit {} in duration {}",
+        golang::strconv::quote(unit),
+        golang::strconv::quote(text)
+    )]
+    UnknownUnit {
+        /// All that stands between two numbers.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// More than fits a signed 64-bit count of nanoseconds.
     #[error("duration out of range")]
     OutOfRange,
@@ -43,26 +55,31 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let mut next_unit = 0;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..]
-            .bytes()
-            .take_while(u8::is_ascii_alphabetic)
-            .count();
-        let (number, unit) = (&rest[..digits], &rest[digits..digits + letters]);
-        let index = UNITS
-            .iter()
-            .position(|(name, _)| *name == unit)
-            .ok_or_else(invalid)?;
-        if digits == 0 || index < next_unit {
+        let (number, after) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let (unit, next) = after.split_at(
+            after
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(after.len()),
+        );
+        if unit.is_empty() {
             return Err(invalid());
         }
-        let number: u64 = number.parse().map_err(|_| DurationError::OutOfRange)?;
+        let index = UNITS.iter().position(|(name, _)| *name == unit);
+        let index = index.ok_or_else(|| DurationError::UnknownUnit {
+            unit: unit.to_owned(),
+            text: text.to_owned(),
+        })?;
+        if index < next_unit {
+            return Err(invalid());
+        }
         total_ms = number
             .checked_mul(UNITS[index].1)
             .and_then(|ms| total_ms.checked_add(ms))
             .filter(|ms| *ms <= i64::MAX as u64 / 1_000_000)
             .ok_or(DurationError::OutOfRange)?;
         next_unit = index + 1;
-        rest = &rest[digits + letters..];
+        rest = next;
     }
     Ok(Duration::from_millis(total_ms))
 }
@@ -127,7 +144,17 @@ mod tests {
             ("1", r#"not a valid duration string: "1""#),
             ("1y1m1d", r#"not a valid duration string: "1y1m1d""#),
             ("-1w", r#"not a valid duration string: "-1w""#),
-            ("1.5d", r#"not a valid duration string: "1.5d""#),
+            ("1.5d", r#"unknown unit "." in duration "1.5d""#),
+            (
+                "1 minute",
+                r#"unknown unit " minute" in duration "1 minute""#,
+            ),
+            ("1hä", r#"unknown unit "hä" in duration "1hä""#),
+            (
+                "99999999999999999999s",
+                r#"not a valid duration string: "99999999999999999999s""#,
+            ),
+            ("1m1m", r#"not a valid duration string: "1m1m""#),
             ("d", r#"not a valid duration string: "d""#),
             ("294y", "duration out of range"),
             ("200y10400w", "duration out of range"),

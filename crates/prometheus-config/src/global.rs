@@ -28,7 +28,7 @@ pub struct GlobalConfig {
     #[serde(skip_serializing_if = "is_no_path")]
     pub scrape_failure_log_file: PathBuf,
     /// With environment variables expanded once validated.
-    #[serde(skip_serializing_if = "zero")]
+    #[serde(skip_serializing_if = "zero", deserialize_with = "label_values")]
     pub external_labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "zero")]
     pub body_size_limit: Size,
@@ -54,6 +54,44 @@ pub struct GlobalConfig {
     #[serde(skip_serializing_if = "zero")]
     pub always_scrape_classic_histograms: bool,
     pub extra_scrape_metrics: bool,
+}
+
+/// Label values are text; of bytes that are none the complaint is upstream's.
+fn label_values<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    struct LabelValue(String);
+
+    impl<'de> Deserialize<'de> for LabelValue {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LabelValue, D::Error> {
+            struct OfText;
+
+            impl serde::de::Visitor<'_> for OfText {
+                type Value = LabelValue;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("a label value")
+                }
+
+                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LabelValue, E> {
+                    Ok(LabelValue(text.to_owned()))
+                }
+
+                fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<LabelValue, E> {
+                    let shown = golang::strconv::quote_bytes(bytes);
+                    Err(E::custom(format!("{shown} is not a valid label value")))
+                }
+            }
+
+            deserializer.deserialize_str(OfText)
+        }
+    }
+
+    let values: BTreeMap<String, LabelValue> = BTreeMap::deserialize(deserializer)?;
+    let pairs = values.into_iter();
+    Ok(pairs
+        .map(|(name, LabelValue(value))| (name, value))
+        .collect())
 }
 
 fn is_no_path(path: &Path) -> bool {

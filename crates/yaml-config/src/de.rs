@@ -435,6 +435,13 @@ impl<'de> Deserializer<'de> for De<'_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         self.visited()?;
+        if let Data::Scalar(Scalar {
+            binary: Some(bytes),
+            ..
+        }) = &self.node.data
+        {
+            return visitor.visit_bytes(bytes);
+        }
         visitor.visit_str(self.text("string")?)
     }
 
@@ -482,6 +489,9 @@ impl<'de> Deserializer<'de> for De<'_> {
         match name {
             TEXT => match &self.node.data {
                 Data::Scalar(_) if self.is_null() => visitor.visit_unit(),
+                Data::Scalar(scalar) if scalar.binary.is_some() => {
+                    Err(Error::new(Kind::Type, "!!binary value is no text"))
+                }
                 Data::Scalar(scalar) => visitor.visit_str(&scalar.text),
                 _ => Err(self.mismatch("string")),
             },

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use libyaml_safer::{EventData, Parser, ScalarStyle};
 
 use crate::error::{Error, Kind};
@@ -39,6 +41,27 @@ pub(crate) struct Scalar {
     pub plain: bool,
     /// An explicit tag: `!!str`.
     pub tag: Option<Arc<str>>,
+    /// What `!!binary` stands for, where that is no text.
+    pub binary: Option<Arc<[u8]>>,
+}
+
+impl Scalar {
+    /// What `!!binary` stands for in the place of how it is written (go-yaml `resolve.go`).
+    fn decoded(mut self) -> Result<Scalar, Error> {
+        if self.tag.as_deref() != Some("tag:yaml.org,2002:binary") {
+            return Ok(self);
+        }
+        let written: String = self.text.split_ascii_whitespace().collect();
+        let bytes = STANDARD
+            .decode(written)
+            .map_err(|_| Error::new(Kind::Syntax, "!!binary value contains invalid base64 data"))?;
+        match String::from_utf8(bytes) {
+            Ok(text) => self.text = text.into(),
+            Err(error) => self.binary = Some(error.into_bytes().into()),
+        }
+        self.tag = Some("tag:yaml.org,2002:str".into());
+        Ok(self)
+    }
 }
 
 impl Node {
@@ -50,6 +73,7 @@ impl Node {
                 text: "".into(),
                 plain: true,
                 tag: None,
+                binary: None,
             }),
         }
     }
@@ -171,7 +195,9 @@ impl<R: std::io::BufRead> Builder<R> {
                     text: value.into(),
                     plain: style == ScalarStyle::Plain,
                     tag: tag.filter(|tag| tag != "!").map(Into::into),
+                    binary: None,
                 };
+                let scalar = scalar.decoded().map_err(|error| error.at(line, column))?;
                 (Data::Scalar(scalar), anchor)
             }
             EventData::SequenceStart { anchor, .. } => {

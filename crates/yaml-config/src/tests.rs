@@ -421,3 +421,16 @@ fn no_text_makes_it_panic() {
         }
     }
 }
+
+#[test]
+fn binary_is_what_it_stands_for() {
+    type Texts = std::collections::BTreeMap<String, String>;
+    let texts: Texts = from_str("a: !!binary 'aGkg\n  eW91'\nb: !!binary MQ==\n").unwrap();
+    assert_eq!((texts["a"].as_str(), texts["b"].as_str()), ("hi you", "1"));
+    let error = from_str::<Texts>("a: !!binary '!'\n").unwrap_err();
+    assert_eq!(
+        error.message(),
+        "yaml: line 1: !!binary value contains invalid base64 data"
+    );
+    assert!(from_str::<Texts>("a: !!binary /w==\n").is_err());
+}

@@ -174,7 +174,7 @@ mod tests {
             (
                 Kind::Duration,
                 "1.5m",
-                Err("not a valid duration string: \"1.5m\""),
+                Err("unknown unit \".\" in duration \"1.5m\""),
             ),
             (Kind::GoDuration, "1.5h", Ok(Value::Duration(5400 * second))),
             (
