@@ -11,6 +11,8 @@
 //!   ([`Configs::refused`]).
 
 mod config;
+#[cfg(test)]
+mod fake;
 mod fetch;
 mod group;
 mod labels;

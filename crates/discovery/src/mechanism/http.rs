@@ -168,9 +168,8 @@ fn is_json(content_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     use super::*;
+    use crate::fake::{Reply, serve};
 
     #[test]
     fn sections() {
@@ -195,39 +194,28 @@ mod tests {
         }
     }
 
-    /// Answers one request after the other, then closes.
-    async fn serve(answers: Vec<(&'static str, &'static str)>) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            for (head, body) in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
-                let text = format!(
-                    "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = stream.write_all(text.as_bytes()).await;
-            }
-        });
-        format!("http://{address}/targets")
-    }
-
     #[tokio::test]
     async fn groups_come_and_go_and_failures_change_nothing() {
-        let json = "200 OK\r\nContent-Type: application/json";
-        let url = serve(vec![
+        let answers = [
             (
-                json,
+                200,
+                "application/json",
                 r#"[{"targets":["a:1"]},{"targets":["b:1"],"labels":{"x":"y"}}]"#,
             ),
-            (json, r#"[{"targets":["a:1"]}]"#),
-            ("500 Internal Server Error", ""),
-            ("200 OK\r\nContent-Type: text/html", "[]"),
-            (json, "[null]"),
-        ])
+            (200, "application/json", r#"[{"targets":["a:1"]}]"#),
+            (500, "", ""),
+            (200, "text/html", "[]"),
+            (200, "application/json", "[null]"),
+        ];
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let url = serve(move |asked| {
+            assert_eq!(asked.header("x-prometheus-refresh-interval-seconds"), "10");
+            let (status, content_type, body) = answers.lock().next().unwrap();
+            let reply = Reply::status(status, body).header("Content-Type", content_type);
+            async move { reply }
+        })
         .await;
+        let url = format!("{url}/targets");
         let endpoint = Endpoint {
             url: url.clone(),
             client: Client::new(&HttpClientConfig::default(), ClientOptions::default()).unwrap(),

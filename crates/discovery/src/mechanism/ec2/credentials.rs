@@ -27,8 +27,11 @@ pub(super) struct Chain {
     client: Client,
     known: Option<Known>,
     region: Option<String>,
-    env: fn(&str) -> Option<String>,
+    env: Env,
 }
+
+/// Answers environment variables.
+pub(super) type Env = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 #[derive(Clone)]
 struct Known {
@@ -57,12 +60,17 @@ impl Known {
 
 impl Chain {
     pub fn new(section: &Ec2Section, client: Client) -> Chain {
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Chain::with_env(section, client, Box::new(env))
+    }
+
+    pub fn with_env(section: &Ec2Section, client: Client, env: Env) -> Chain {
         Chain {
             section: section.clone(),
             client,
             known: None,
             region: None,
-            env: |name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+            env,
         }
     }
 
@@ -114,7 +122,7 @@ impl Chain {
     }
 
     async fn find(&self, region: &str) -> Result<Known, String> {
-        let env = self.env;
+        let env = &self.env;
         let section = &self.section;
         if !section.access_key.is_empty() {
             let secret = section.secret_key.reveal().to_owned();

@@ -6,6 +6,8 @@
 mod api;
 mod credentials;
 mod labels;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -198,24 +200,5 @@ impl Account {
             source: region.clone(),
             labels: Labels::empty(),
         }])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sections() {
-        let parse = |text: &str| yaml_config::from_str::<Ec2Config>(text);
-        let config = parse("{region: eu-west-1, filters: [{name: 'tag:a', values: [b]}]}").unwrap();
-        assert_eq!(config.0.own.port, 80);
-        assert_eq!(
-            parse("{region: x, filters: [{name: a}]}")
-                .unwrap_err()
-                .message(),
-            "EC2 SD configuration filter values cannot be empty"
-        );
-        assert!(parse("{region: x, access_key: a}").is_err());
     }
 }

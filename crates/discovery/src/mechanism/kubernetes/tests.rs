@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
 
+use crate::fake::within;
 use crate::manager::{Manager, TargetSets};
 use crate::{Configs, Metrics};
 
@@ -219,19 +219,6 @@ fn page(state: &State, path: &str, from: Option<String>) -> Value {
         metadata["continue"] = json!((from + 2).to_string());
     }
     json!({"kind": "List", "metadata": metadata, "items": items})
-}
-
-async fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let found = async {
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let found = tokio::time::timeout(Duration::from_secs(30), found).await;
-    found.unwrap_or_else(|_| panic!("{what} in time"))
 }
 
 /// A manager that follows the server with a section.

@@ -5,6 +5,9 @@
 //! services there are, and every service is then watched by itself: its instances and their health. Where
 //! the configuration names services and nothing else, the catalog is not asked.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -541,79 +544,5 @@ impl Instance {
         } else {
             "passing"
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INSTANCE: &str = r#"{
-      "Node": {"Node": "n1", "Address": "10.0.0.1", "Meta": {"rack.no": "7"}, "TaggedAddresses": {"wan": "1.2.3.4"}},
-      "Service": {"ID": "web-1", "Service": "web", "Tags": ["a", "b"], "Address": "", "Port": 3341,
-                  "Meta": {"version": "2"}, "Namespace": "default", "Partition": "p"},
-      "Checks": [{"CheckID": "serfHealth", "Status": "passing"}, {"CheckID": "web", "Status": "warning"}]
-    }"#;
-
-    #[test]
-    fn an_instance_becomes_a_target() {
-        let mut instance: Instance = serde_json::from_str(INSTANCE).unwrap();
-        let expected = Labels::from([
-            ("__address__", "10.0.0.1:3341"),
-            ("__meta_consul_address", "10.0.0.1"),
-            ("__meta_consul_health", "warning"),
-            ("__meta_consul_metadata_rack_no", "7"),
-            ("__meta_consul_namespace", "default"),
-            ("__meta_consul_node", "n1"),
-            ("__meta_consul_partition", "p"),
-            ("__meta_consul_service_id", "web-1"),
-            ("__meta_consul_service_metadata_version", "2"),
-            ("__meta_consul_service_port", "3341"),
-            ("__meta_consul_tagged_address_wan", "1.2.3.4"),
-            ("__meta_consul_tags", ",a,b,"),
-        ]);
-        assert_eq!(instance.labels(","), expected);
-        instance.service.address = "fe80::1".to_owned();
-        instance.service.tags = None;
-        let labels = instance.labels(",");
-        assert_eq!(labels.get("__address__"), "[fe80::1]:3341");
-        assert_eq!(labels.get("__meta_consul_tags"), ",,");
-        for (checks, health) in [
-            (&[("x", "passing")][..], "passing"),
-            (&[("x", "warning"), ("y", "critical")], "critical"),
-            (&[("_service_maintenance:web", "critical")], "maintenance"),
-            (&[], "passing"),
-        ] {
-            let check = |(id, status): &(&str, &str)| Check {
-                check_id: (*id).to_owned(),
-                status: (*status).to_owned(),
-            };
-            instance.checks = Some(checks.iter().map(check).collect());
-            assert_eq!(instance.health(), health);
-        }
-    }
-
-    #[test]
-    fn sections() {
-        let error = |text: &str| {
-            let parsed = yaml_config::from_str::<ConsulConfig>(text);
-            parsed.unwrap_err().message()
-        };
-        assert_eq!(
-            error("{server: ' '}"),
-            "consul SD configuration requires a server address"
-        );
-        assert_eq!(
-            error("{username: u, basic_auth: {username: u}}"),
-            "at most one of consul SD configuration username and password and basic auth can be configured"
-        );
-        assert_eq!(
-            error("{token: t, authorization: {credentials: c}}"),
-            "at most one of consul SD token, authorization, or oauth2 can be configured"
-        );
-        let config: ConsulConfig = yaml_config::from_str("{username: u, password: p}").unwrap();
-        assert_eq!(config.http().basic_auth.unwrap().username, "u");
-        assert_eq!(next_index(5, 7), 7);
-        assert_eq!(next_index(5, 3), 0);
     }
 }
