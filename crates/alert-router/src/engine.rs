@@ -196,6 +196,8 @@ impl Engine {
     /// Writes the log anew.
     async fn rotate(&self) {
         let begin = Instant::now();
+        // Not again before this one is done and has a size.
+        self.0.rotate_at.store(u64::MAX, Ordering::Relaxed);
         let done = {
             let router = self.0.router.lock();
             let records = router.snapshot(self.now());
@@ -207,18 +209,17 @@ impl Engine {
             let nflog = size_of(|record| matches!(record, Record::Notified(..)));
             metrics.silences.snapshot_size.set(silences);
             metrics.nflog.snapshot_size.set(nflog);
-            let framed = framed(&records);
-            let size = framed.len() as u64;
-            self.0
-                .rotate_at
-                .store((size * 4).max(SMALLEST_ROTATION), Ordering::Relaxed);
-            self.0.writer.rotate(framed)
+            self.0.writer.rotate(records)
         };
         match done.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.log_failed(&error),
             Err(_) => self.log_failed("the state log has been closed"),
         }
+        let size = self.0.writer.bytes();
+        self.0
+            .rotate_at
+            .store((size * 4).max(SMALLEST_ROTATION), Ordering::Relaxed);
         for kept in [&self.0.metrics.silences, &self.0.metrics.nflog] {
             kept.snapshot_duration.observe_duration(begin.elapsed());
         }

@@ -127,28 +127,50 @@ impl Dispatcher {
             .filter(|group| !group.alerts.is_empty())
     }
 
-    /// Sorts an alert into the groups of the routes that match it.
-    pub fn insert(&mut self, alert: &Arc<Alert>, now: Timestamp) {
-        for index in self.tree.matching(&alert.labels) {
-            let tree = Arc::clone(&self.tree);
+    /// Sorts an alert into the groups of the routes that match it; answers which.
+    pub fn insert(
+        &mut self,
+        alert: &Arc<Alert>,
+        fingerprint: u64,
+        now: Timestamp,
+    ) -> Box<[GroupId]> {
+        let tree = Arc::clone(&self.tree);
+        let matching = tree.matching(&alert.labels);
+        let ids = matching.into_iter().map(|index| {
             let route = tree.get(index);
             let labels = route.group_labels(&alert.labels);
-            let wait = route.options.group_wait;
             let id = match self.by_labels.get(&(index, labels.clone())) {
                 Some(id) => *id,
                 None => {
                     let key = Arc::from(route.group_key(&labels));
-                    self.create(index, labels, key, moment::after(now, wait))
+                    let first = moment::after(now, route.options.group_wait);
+                    self.create(index, labels, key, first)
                 }
             };
-            let Some(group) = self.groups.get_mut(&id) else {
-                continue;
-            };
-            group.alerts.insert(alert.fingerprint(), Arc::clone(alert));
-            if !group.flushed && moment::after(alert.starts_at, wait) < now {
-                self.schedule(id, now);
-            }
+            self.renew(id, alert, fingerprint, now);
+            id
+        });
+        ids.collect()
+    }
+
+    /// Puts the newer version of an alert into a group that [`Dispatcher::insert`] has named; false
+    /// where that group is no more.
+    pub fn renew(
+        &mut self,
+        id: GroupId,
+        alert: &Arc<Alert>,
+        fingerprint: u64,
+        now: Timestamp,
+    ) -> bool {
+        let Some(group) = self.groups.get_mut(&id) else {
+            return false;
+        };
+        group.alerts.insert(fingerprint, Arc::clone(alert));
+        let wait = self.tree.get(group.route).options.group_wait;
+        if !group.flushed && moment::after(alert.starts_at, wait) < now {
+            self.schedule(id, now);
         }
+        true
     }
 
     fn create(

@@ -4,12 +4,10 @@
 //! question whether a target is inhibited is one look-up a rule that matches it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use model::Labels;
 
-use crate::alert::Alert;
 use crate::matcher::{self, Matcher};
 
 /// A rule as the configuration gives it.
@@ -34,7 +32,7 @@ pub struct Inhibitor {
 #[derive(Debug)]
 struct Indexed {
     rule: Rule,
-    /// By the values of the `equal` labels.
+    /// By the values of the `equal` labels; each list is sorted by fingerprint.
     sources: HashMap<Box<[Box<str>]>, Vec<Source>>,
 }
 
@@ -46,14 +44,20 @@ struct Source {
     both_sides: bool,
 }
 
-/// Which rules look at a label set from the target side; computed once an alert.
+/// Which rules look at a label set, from which side; computed once an alert.
 #[derive(Clone, Debug, Default)]
-pub struct Targets(Arc<[Target]>);
+pub struct Sides {
+    targets: Box<[Side]>,
+    sources: Box<[Side]>,
+}
 
+/// One rule that looks at a label set from one side.
 #[derive(Clone, Debug)]
-struct Target {
+struct Side {
     rule: usize,
+    /// The other side of the rule matches too.
     both_sides: bool,
+    /// The values of the `equal` labels.
     key: Box<[Box<str>]>,
 }
 
@@ -75,25 +79,49 @@ impl Inhibitor {
         self.rules.len()
     }
 
-    /// Takes note of a new or changed alert.
-    pub fn update(&mut self, alert: &Alert) {
-        let fingerprint = alert.fingerprint();
-        for indexed in &mut self.rules {
-            if !matcher::all_match(&indexed.rule.source, &alert.labels) {
-                continue;
+    /// What the other calls need to know of a label set.
+    pub fn sides(&self, labels: &Labels) -> Sides {
+        let (mut targets, mut sources) = (Vec::new(), Vec::new());
+        for (rule, indexed) in self.rules.iter().enumerate() {
+            let is_target = matcher::all_match(&indexed.rule.target, labels);
+            let is_source = matcher::all_match(&indexed.rule.source, labels);
+            let side = || Side {
+                rule,
+                both_sides: is_target && is_source,
+                key: equal_values(&indexed.rule, labels),
+            };
+            if is_target {
+                targets.push(side());
             }
+            if is_source {
+                sources.push(side());
+            }
+        }
+        Sides {
+            targets: targets.into(),
+            sources: sources.into(),
+        }
+    }
+
+    /// Takes note of a new or changed alert, by the sides of its labels and its fingerprint.
+    pub fn update(&mut self, sides: &Sides, fingerprint: u64, ends_at: Timestamp) {
+        for side in &sides.sources {
+            let Some(indexed) = self.rules.get_mut(side.rule) else {
+                continue;
+            };
             let source = Source {
                 fingerprint,
-                ends_at: alert.ends_at,
-                both_sides: matcher::all_match(&indexed.rule.target, &alert.labels),
+                ends_at,
+                both_sides: side.both_sides,
             };
-            let sources = indexed
-                .sources
-                .entry(equal_values(&indexed.rule, &alert.labels))
-                .or_default();
-            match sources.iter_mut().find(|s| s.fingerprint == fingerprint) {
-                Some(known) => *known = source,
-                None => sources.push(source),
+            // Most are known: their key is not copied again.
+            let sources = match indexed.sources.get_mut(&side.key) {
+                Some(sources) => sources,
+                None => indexed.sources.entry(side.key.clone()).or_default(),
+            };
+            match sources.binary_search_by_key(&fingerprint, |source| source.fingerprint) {
+                Ok(at) => sources[at] = source,
+                Err(at) => sources.insert(at, source),
             }
         }
     }
@@ -108,25 +136,9 @@ impl Inhibitor {
         }
     }
 
-    /// What [`Inhibitor::inhibited_by`] needs to know of a label set.
-    pub fn targets(&self, labels: &Labels) -> Targets {
-        let targets = self
-            .rules
-            .iter()
-            .enumerate()
-            .filter(|(_, indexed)| matcher::all_match(&indexed.rule.target, labels))
-            .map(|(rule, indexed)| Target {
-                rule,
-                both_sides: matcher::all_match(&indexed.rule.source, labels),
-                key: equal_values(&indexed.rule, labels),
-            })
-            .collect();
-        Targets(targets)
-    }
-
-    /// The fingerprint of a firing alert that mutes the label set that `targets` was made for.
-    pub fn inhibited_by(&self, targets: &Targets, now: Timestamp) -> Option<u64> {
-        targets.0.iter().find_map(|target| {
+    /// The fingerprint of a firing alert that mutes the label set that `sides` was made for.
+    pub fn inhibited_by(&self, sides: &Sides, now: Timestamp) -> Option<u64> {
+        sides.targets.iter().find_map(|target| {
             self.rules
                 .get(target.rule)?
                 .sources

@@ -4,6 +4,7 @@
 //! ([`Router::replay`]) has the same state again. Nothing here waits, reads a clock or sends.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use model::Labels;
 
 use crate::alert::{Alert, InvalidAlert};
 use crate::config::Config;
-use crate::group::{Dispatcher, Flush, Flushed, Group};
-use crate::inhibit::{Inhibitor, Targets};
+use crate::group::{Dispatcher, Flush, Flushed, Group, GroupId};
+use crate::inhibit::{Inhibitor, Sides};
 use crate::matcher::Mode;
 use crate::moment;
 use crate::nflog;
@@ -53,8 +54,10 @@ pub struct Router {
 #[derive(Debug)]
 struct Known {
     alert: Arc<Alert>,
-    targets: Targets,
+    sides: Sides,
     silences: Matching,
+    /// Where it was put last; groups without alerts go.
+    groups: Box<[GroupId]>,
 }
 
 /// Why an alert was not stored.
@@ -112,10 +115,12 @@ impl Router {
 
     /// Hands every alert to inhibition and grouping.
     fn regroup(&mut self, now: Timestamp) {
-        for known in self.alerts.values_mut() {
-            self.inhibitor.update(&known.alert);
-            known.targets = self.inhibitor.targets(&known.alert.labels);
-            self.dispatcher.insert(&known.alert, now);
+        for (&fingerprint, known) in &mut self.alerts {
+            let alert = &known.alert;
+            known.sides = self.inhibitor.sides(&alert.labels);
+            self.inhibitor
+                .update(&known.sides, fingerprint, alert.ends_at);
+            known.groups = self.dispatcher.insert(alert, fingerprint, now);
         }
     }
 
@@ -182,39 +187,52 @@ impl Router {
                 return Err(Refusal::Limited(limit));
             }
         }
-        let alert = match &known {
+        let mut alert = match &known {
             Some(old) => alert.merged_over(old, now),
             None => alert,
         };
-        log.push(match &known {
-            Some(old) if only_times_differ(old, &alert) => Record::Refresh {
-                fingerprint,
-                ends_at: alert.ends_at,
-                updated_at: alert.updated_at,
-                timeout: alert.timeout,
-            },
-            _ => Record::Alert(Arc::new(alert.clone())),
-        });
-        let alert = Arc::new(alert);
-        self.store(fingerprint, &alert);
-        self.inhibitor.update(&alert);
-        self.dispatcher.insert(&alert, now);
-        Ok(())
-    }
-
-    fn store(&mut self, fingerprint: u64, alert: &Arc<Alert>) {
-        match self.alerts.get_mut(&fingerprint) {
-            Some(known) => known.alert = Arc::clone(alert),
-            None => {
-                let known = Known {
-                    alert: Arc::clone(alert),
-                    targets: self.inhibitor.targets(&alert.labels),
-                    silences: Matching::default(),
-                };
-                self.alerts.insert(fingerprint, known);
-                *self.per_name.entry(alert.name().to_owned()).or_default() += 1;
+        let record = match &known {
+            Some(old) if only_times_differ(old, &alert) => {
+                // The same texts are kept once, where they are.
+                alert.labels = old.labels.clone();
+                alert.annotations = old.annotations.clone();
+                alert.generator_url = Arc::clone(&old.generator_url);
+                Record::Refresh {
+                    fingerprint,
+                    ends_at: alert.ends_at,
+                    updated_at: alert.updated_at,
+                    timeout: alert.timeout,
+                }
             }
+            _ => Record::Alert(Arc::new(alert.clone())),
+        };
+        let alert = match &record {
+            Record::Alert(alert) => Arc::clone(alert),
+            _ => Arc::new(alert),
+        };
+        log.push(record);
+        drop(known);
+        let Router {
+            inhibitor,
+            dispatcher,
+            ..
+        } = self;
+        let known = store(
+            &mut self.alerts,
+            &mut self.per_name,
+            inhibitor,
+            fingerprint,
+            &alert,
+        );
+        inhibitor.update(&known.sides, fingerprint, alert.ends_at);
+        let renewed = known
+            .groups
+            .iter()
+            .all(|id| dispatcher.renew(*id, &alert, fingerprint, now));
+        if known.groups.is_empty() || !renewed {
+            known.groups = dispatcher.insert(&alert, fingerprint, now);
         }
+        Ok(())
     }
 
     fn forget(&mut self, fingerprint: u64) {
@@ -238,19 +256,19 @@ impl Router {
                 silenced_by: self.silences.muting(labels, &mut known.silences, now),
                 inhibited_by: self
                     .inhibitor
-                    .inhibited_by(&known.targets, now)
+                    .inhibited_by(&known.sides, now)
                     .map(hex)
                     .into_iter()
                     .collect(),
             },
             // Collected already, but still in a group.
             None => {
-                let targets = self.inhibitor.targets(labels);
+                let sides = self.inhibitor.sides(labels);
                 Status {
                     silenced_by: self.silences.muting(labels, &mut Matching::default(), now),
                     inhibited_by: self
                         .inhibitor
-                        .inhibited_by(&targets, now)
+                        .inhibited_by(&sides, now)
                         .map(hex)
                         .into_iter()
                         .collect(),
@@ -465,7 +483,16 @@ impl Router {
     /// [`Router::resume`].
     pub fn replay(&mut self, record: Record) {
         match record {
-            Record::Alert(alert) => self.store(alert.fingerprint(), &alert),
+            Record::Alert(alert) => {
+                let fingerprint = alert.fingerprint();
+                store(
+                    &mut self.alerts,
+                    &mut self.per_name,
+                    &self.inhibitor,
+                    fingerprint,
+                    &alert,
+                );
+            }
             Record::Refresh {
                 fingerprint,
                 ends_at,
@@ -517,6 +544,32 @@ impl Router {
         let alerts = self.alerts().map(|alert| Record::Alert(Arc::clone(alert)));
         let alive = std::iter::once(Record::Alive(now));
         alerts.chain(self.shared()).chain(alive).collect()
+    }
+}
+
+/// Keeps an alert, in place of what was known under its fingerprint.
+fn store<'a>(
+    alerts: &'a mut HashMap<u64, Known>,
+    per_name: &mut HashMap<String, usize>,
+    inhibitor: &Inhibitor,
+    fingerprint: u64,
+    alert: &Arc<Alert>,
+) -> &'a mut Known {
+    match alerts.entry(fingerprint) {
+        Entry::Occupied(known) => {
+            let known = known.into_mut();
+            known.alert = Arc::clone(alert);
+            known
+        }
+        Entry::Vacant(free) => {
+            *per_name.entry(alert.name().to_owned()).or_default() += 1;
+            free.insert(Known {
+                alert: Arc::clone(alert),
+                sides: inhibitor.sides(&alert.labels),
+                silences: Matching::default(),
+                groups: Box::default(),
+            })
+        }
     }
 }
 

@@ -260,11 +260,7 @@ fn open(
         take_over(storage, &mut router)?;
     }
     router.resume(now);
-    let mut framed = Vec::new();
-    for record in router.snapshot(now) {
-        wal::frame(&record, &mut framed);
-    }
-    wal.rotate(&framed).map_err(failed)?;
+    wal.rotate(&router.snapshot(now)).map_err(failed)?;
     tracing::info!(
         records = count,
         alerts = router.alerts().count(),

@@ -322,8 +322,37 @@ impl serde::Serialize for Labels {
 
 impl<'de> serde::Deserialize<'de> for Labels {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
-        std::collections::BTreeMap::<String, String>::deserialize(deserializer)
-            .map(Labels::from_pairs)
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// Reads an object of strings; of a name given twice the last value counts, as in Go.
+struct Pairs;
+
+/// A string that is copied only where it holds escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> serde::de::Visitor<'de> for Pairs {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        let mut pairs: Vec<(Text<'de>, Text<'de>)> = Vec::with_capacity(16);
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Labels::from_pairs(pairs))
     }
 }
 

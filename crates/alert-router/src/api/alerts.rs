@@ -1,6 +1,6 @@
 //! `GET` and `POST /alerts`, `GET /alerts/groups`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -22,9 +22,9 @@ use crate::router::{Refusal, Status};
 
 #[derive(Deserialize)]
 struct PostableAlert {
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<Labels>,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Labels>,
     #[serde(default, rename = "startsAt", deserialize_with = "optional_time")]
     starts_at: Option<Timestamp>,
     #[serde(default, rename = "endsAt", deserialize_with = "optional_time")]
@@ -46,8 +46,8 @@ pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> R
             return answer::problem(StatusCode::UNPROCESSABLE_ENTITY, 602, &message);
         };
         batch.push(Posted {
-            labels: Labels::from_pairs(labels),
-            annotations: Labels::from_pairs(alert.annotations.unwrap_or_default()),
+            labels,
+            annotations: alert.annotations.unwrap_or_default(),
             starts_at: alert.starts_at,
             ends_at: alert.ends_at,
             generator_url: alert.generator_url.unwrap_or_default(),

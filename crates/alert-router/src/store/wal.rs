@@ -9,7 +9,7 @@
 //! What follows the last whole record of a file (a torn write) is cut off.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ impl Wal {
         }
         numbers.sort_unstable();
         let Some(number) = numbers.pop() else {
-            let wal = Wal::adopt(dir, prepare(dir, 1, &[])?, &[])?;
+            let wal = Wal::adopt(dir, prepare(dir, 1, [])?, &[])?;
             let replay = Replay {
                 records: Vec::new(),
                 torn_bytes: 0,
@@ -209,41 +209,57 @@ impl Wal {
         fs::remove_file(&old).map_err(io_error(&old))
     }
 
-    /// Replaces the file by one that holds `framed` only.
+    /// Replaces the file by one that holds `records` only.
     ///
     /// # Errors
     /// As [`Wal::switch`].
-    pub fn rotate(&mut self, framed: &[u8]) -> Result<(), Error> {
+    pub fn rotate(&mut self, records: &[Record]) -> Result<(), Error> {
         let (dir, number) = self.next();
-        self.switch(prepare(&dir, number, framed)?, &[])
+        self.switch(prepare(&dir, number, records)?, &[])
     }
 }
 
-/// Writes a whole new file under its temporary name.
+/// Writes a whole new file under its temporary name, a record at a time.
 ///
 /// # Errors
 /// [`Error`].
-pub fn prepare(dir: &Path, number: u64, framed: &[u8]) -> Result<Next, Error> {
+pub fn prepare<'a>(
+    dir: &Path,
+    number: u64,
+    records: impl IntoIterator<Item = &'a Record>,
+) -> Result<Next, Error> {
     let temporary = file_path(dir, number).with_extension("log.tmp");
     // A leftover of an attempt that failed; appending needs an empty file.
     match fs::remove_file(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(&temporary)(e)),
         _ => {}
     }
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .create_new(true)
         .append(true)
         .open(&temporary)
         .map_err(io_error(&temporary))?;
-    file.write_all(MAGIC)
-        .and_then(|()| file.write_all(framed))
-        .and_then(|()| file.sync_all())
-        .map_err(io_error(&temporary))?;
+    let mut bytes = MAGIC.len() as u64;
+    let write = || {
+        let mut out = BufWriter::new(&file);
+        out.write_all(MAGIC)?;
+        let mut framed = Vec::new();
+        for record in records {
+            framed.clear();
+            frame(record, &mut framed);
+            out.write_all(&framed)?;
+            bytes += framed.len() as u64;
+        }
+        out.flush()?;
+        drop(out);
+        file.sync_all()
+    };
+    write().map_err(io_error(&temporary))?;
     Ok(Next {
         number,
         temporary,
         file,
-        bytes: (MAGIC.len() + framed.len()) as u64,
+        bytes,
     })
 }
 
@@ -348,7 +364,7 @@ mod tests {
         let (mut wal, _) = Wal::open(dir.path()).unwrap();
         wal.append(&framed(&[1, 2, 3])).unwrap();
         let (folder, number) = wal.next();
-        let next = prepare(&folder, number, &framed(&[3])).unwrap();
+        let next = prepare(&folder, number, &[Record::Forget(3)]).unwrap();
         wal.switch(next, &[]).unwrap();
         wal.append(&framed(&[4])).unwrap();
         assert_eq!(read(dir.path()).0, [3, 4]);

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::record::Record;
 use super::wal::{self, Wal};
 
 /// Told whether what was handed over is on disk; an error is text for a log line or an answer.
@@ -18,7 +19,7 @@ type Answer = oneshot::Sender<Result<(), Arc<str>>>;
 
 enum Job {
     Sync(Answer),
-    Rotate { framed: Vec<u8>, done: Answer },
+    Rotate { records: Vec<Record>, done: Answer },
 }
 
 /// See the module. Dropping it ends the thread after everything asked for is done.
@@ -104,9 +105,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Replaces the log by one that holds `framed`, the whole state as of now, and what is appended
+    /// Replaces the log by one that holds `records`, the whole state as of now, and what is appended
     /// from now on.
-    pub fn rotate(&self, framed: Vec<u8>) -> Done {
+    pub fn rotate(&self, records: Vec<Record>) -> Done {
         let (done, answer) = oneshot::channel();
         let begun = self.log.as_ref().is_none_or(|log| {
             let mut log = log.lock();
@@ -115,7 +116,7 @@ impl Writer {
             begun
         });
         if begun {
-            self.send(Job::Rotate { framed, done });
+            self.send(Job::Rotate { records, done });
         } else {
             // One is under way; the log is complete with or without another.
             let _ = done.send(Ok(()));
@@ -154,8 +155,8 @@ fn run(log: &Mutex<Log>, jobs: &mpsc::Receiver<Job>) {
         while let Some(job) = next {
             match job {
                 Job::Sync(done) => waiting.push(done),
-                Job::Rotate { framed, done } => {
-                    rotation = Some((framed, done));
+                Job::Rotate { records, done } => {
+                    rotation = Some((records, done));
                     break;
                 }
             }
@@ -169,16 +170,16 @@ fn run(log: &Mutex<Log>, jobs: &mpsc::Receiver<Job>) {
                 let _ = done.send(result.clone());
             }
         }
-        if let Some((framed, done)) = rotation {
-            let result = rotate(log, &framed).map_err(|e| Arc::from(e.to_string()));
+        if let Some((records, done)) = rotation {
+            let result = rotate(log, &records).map_err(|e| Arc::from(e.to_string()));
             let _ = done.send(result);
         }
     }
 }
 
-fn rotate(log: &Mutex<Log>, framed: &[u8]) -> Result<(), wal::Error> {
+fn rotate(log: &Mutex<Log>, records: &[Record]) -> Result<(), wal::Error> {
     let (dir, number) = log.lock().wal.next();
-    let prepared = wal::prepare(&dir, number, framed);
+    let prepared = wal::prepare(&dir, number, records);
     let mut log = log.lock();
     let since = log.since.take().unwrap_or_default();
     log.wal.switch(prepared?, &since)
@@ -186,7 +187,6 @@ fn rotate(log: &Mutex<Log>, framed: &[u8]) -> Result<(), wal::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Record;
     use super::*;
 
     fn framed(fingerprint: u64) -> Vec<u8> {
@@ -205,7 +205,7 @@ mod tests {
         for i in 10..200 {
             if i % 10 == 0 {
                 // The state as of now is what this test has appended last.
-                answers.push(writer.rotate(framed(i)));
+                answers.push(writer.rotate(vec![Record::Forget(i)]));
             }
             answers.push(writer.append(&framed(i)));
         }
@@ -217,7 +217,11 @@ mod tests {
         let last = replay.records.last();
         assert_eq!(last, Some(&Record::Forget(199)), "the last append is there");
         let writer = Writer::start(wal).unwrap();
-        writer.rotate(framed(500)).blocking_recv().unwrap().unwrap();
+        writer
+            .rotate(vec![Record::Forget(500)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
         writer
             .append(&framed(501))
             .blocking_recv()

@@ -4,9 +4,7 @@ mod scenarios;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use alert_router::alert::Alert;
 use alert_router::config::Config;
 use alert_router::config::inhibit::InhibitRuleSection;
 use alert_router::config::route::RouteSection;
@@ -315,19 +313,13 @@ fn inhibition(dir: &Path, cases: &mut Vec<Case>) {
                 } else {
                     2_000
                 };
-                inhibitor.update(&Alert {
-                    labels: labels(&alert["labels"]),
-                    annotations: Labels::empty(),
-                    starts_at: Timestamp::from_second(500).map_err(|e| e.to_string())?,
-                    ends_at: Timestamp::from_second(end).map_err(|e| e.to_string())?,
-                    generator_url: Arc::from(""),
-                    updated_at: now,
-                    timeout: false,
-                });
+                let end = Timestamp::from_second(end).map_err(|e| e.to_string())?;
+                let labels = labels(&alert["labels"]);
+                inhibitor.update(&inhibitor.sides(&labels), labels.fingerprint(), end);
             }
             for target in case["targets"].as_array().into_iter().flatten() {
-                let targets = inhibitor.targets(&labels(&target["labels"]));
-                let source = inhibitor.inhibited_by(&targets, now);
+                let sides = inhibitor.sides(&labels(&target["labels"]));
+                let source = inhibitor.inhibited_by(&sides, now);
                 let what = target["labels"].to_string();
                 same(&what, &source.is_some(), &(target["muted"] == true))?;
                 let got: Vec<String> = source.iter().map(|f| format!("{f:016x}")).collect();
