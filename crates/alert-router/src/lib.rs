@@ -17,6 +17,7 @@ pub mod engine;
 pub mod flags;
 pub mod group;
 pub mod grpc;
+mod handlers;
 pub mod inhibit;
 pub mod intake;
 pub mod live;

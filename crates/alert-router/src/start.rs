@@ -16,6 +16,7 @@ use crate::cluster::tls::Tls;
 use crate::cluster::{self, Cluster};
 use crate::engine::{Engine, Intervals, Live};
 use crate::flags::FEATURES;
+use crate::handlers;
 use crate::matcher::Mode;
 use crate::metrics::Metrics;
 use crate::moment;
@@ -94,6 +95,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     );
     let options = HttpOptions {
         prefix: route_prefix(&args, &external_url),
+        handlers: Some(handlers::HANDLERS),
         ..HttpOptions::default()
     };
     let pages = web_ui::router("Firewatch alerts");

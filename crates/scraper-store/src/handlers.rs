@@ -1,11 +1,12 @@
 //! How metrics of requests name the handlers: as upstream's router does.
 
-use service::Handlers;
+use service::{Form, Handlers};
 
 /// For [`service::HttpOptions`].
 pub const HANDLERS: Handlers = Handlers {
     names: NAMES,
     of_path,
+    form: Form::Prometheus,
 };
 
 const LABEL_VALUES: &str = "/api/v1/label/:name/values";

@@ -63,7 +63,7 @@ pub use grpc::GrpcServices;
 pub use landing::landing_page;
 pub use logging::{LogFormat, LogLevel, init as init_logging};
 pub use program::{FlagStyle, Program, main};
-pub use request_metrics::Handlers;
+pub use request_metrics::{Form, Handlers};
 pub use shutdown::Shutdown;
 pub use web_config::TlsServerConfig;
 pub use web_config::check as check_web_config;

@@ -541,14 +541,9 @@ fn every_metric_is_there() {
     });
     let [theirs, ours] = pages.map(|page| metrics(&page));
     assert!(theirs.len() > 60, "{theirs:?}");
-    // Not there yet: docs/services/alert-router.md.
-    let not_yet = [
-        "alertmanager_http_request_duration_seconds",
-        "alertmanager_http_response_size_bytes",
-    ];
     let missing: Vec<&(String, String)> = theirs
         .iter()
-        .filter(|family| !ours.contains(family) && !not_yet.contains(&family.0.as_str()))
+        .filter(|family| !ours.contains(family))
         .collect();
     assert!(
         missing.is_empty(),
