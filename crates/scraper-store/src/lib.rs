@@ -172,7 +172,8 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
             reload::watch(boot.clone(), reloader.path.clone(), interval),
         );
     }
-    let routes = grpc::routes(Arc::clone(&api), external_labels).await?;
+    let rules = remote_rules(&boot.args)?;
+    let routes = grpc::routes(Arc::clone(&api), external_labels, rules).await?;
     boot.grpc(routes).await?;
     // From here on samples are taken; queries are let through when the log has been read.
     gate.open(api::router(Arc::clone(&api)));
@@ -290,10 +291,7 @@ fn build_api(
         default_subquery_step: Arc::new(move |_| subquery_step_ms.load(Ordering::Relaxed)),
         ..promql::EngineOptions::default()
     });
-    let rules: Option<Arc<dyn RulesSource>> = match args.str("rule-evaluator.grpc-address") {
-        "" => None,
-        address => Some(Arc::new(grpc::RemoteRules::new(address)?)),
-    };
+    let rules = remote_rules(args)?.map(|rules| Arc::new(rules) as Arc<dyn RulesSource>);
     let scrapes = scrape::Manager::new(
         Arc::clone(db) as Arc<dyn storage::Appendable>,
         scrape::Metrics::new(&boot.metrics),
@@ -336,6 +334,14 @@ fn build_api(
     };
     finish(&mut api);
     Ok(Arc::new(api))
+}
+
+/// The rule-evaluator whose rules are shown, where one is named.
+fn remote_rules(args: &service::Args) -> Result<Option<grpc::RemoteRules>, Error> {
+    match args.str("rule-evaluator.grpc-address") {
+        "" => Ok(None),
+        address => Ok(Some(grpc::RemoteRules::new(address)?)),
+    }
 }
 
 /// Servers with the same configuration on different hosts scrape at different moments.

@@ -2,13 +2,17 @@
 
 mod info;
 mod query;
+mod rules;
 mod rules_client;
+mod store;
 mod writeable_store;
 
 use std::sync::Arc;
 
 use proto::thanos::info::info_server::InfoServer;
 use proto::thanos::query_server::QueryServer;
+use proto::thanos::rules_server::RulesServer;
+use proto::thanos::store_server::StoreServer;
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use service::GrpcServices;
 
@@ -19,25 +23,46 @@ pub use rules_client::RemoteRules;
 /// Requests of up to this many bytes are taken: a large rule group's results in one go.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 
-/// The services of the gRPC listener, health and reflection among them.
+/// The services of the gRPC listener, health and reflection among them; Rules where there is a rule-evaluator.
 ///
 /// # Errors
 /// Only if the built-in descriptors did not decode.
 pub async fn routes(
     api: Arc<Api>,
     external_labels: Arc<arc_swap::ArcSwap<model::Labels>>,
+    rules: Option<RemoteRules>,
 ) -> Result<axum::Router, service::Error> {
-    let store = writeable_store::Store {
+    let writeable = writeable_store::Store {
         db: Arc::clone(&api.db),
         receiver: Arc::clone(&api.receiver),
     };
-    let store = WriteableStoreServer::new(store).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let writeable =
+        WriteableStoreServer::new(writeable).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut services = GrpcServices::new(proto::DESCRIPTORS)?;
-    let info = InfoServer::new(info::InfoService { external_labels });
-    services.add(info).await;
+    let info = info::InfoService {
+        db: Arc::clone(&api.db),
+        now: Arc::clone(&api.now),
+        external_labels: Arc::clone(&external_labels),
+        rules: rules.is_some(),
+    };
+    services.add(InfoServer::new(info)).await;
+    let series = store::StoreService {
+        db: Arc::clone(&api.db),
+        external_labels: Arc::clone(&external_labels),
+    };
+    services
+        .add(StoreServer::new(series).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .await;
+    if let Some(source) = rules {
+        let rules = rules::RulesService {
+            source,
+            external_labels,
+        };
+        services.add(RulesServer::new(rules)).await;
+    }
     services
         .add(QueryServer::new(query::QueryService { api }))
         .await;
-    services.add(store).await;
+    services.add(writeable).await;
     Ok(services.into_router())
 }

@@ -40,13 +40,19 @@ impl RemoteRules {
         })
     }
 
+    /// What rule-evaluator answers, frame by frame.
+    ///
+    /// # Errors
+    /// Nobody there, or a request that is refused.
+    pub(super) async fn stream(
+        &self,
+        request: RulesRequest,
+    ) -> Result<tonic::Streaming<thanos::RulesResponse>, tonic::Status> {
+        Ok(self.client.clone().rules(request).await?.into_inner())
+    }
+
     async fn fetch(&self) -> Result<Vec<RuleGroup>, tonic::Status> {
-        let mut frames = self
-            .client
-            .clone()
-            .rules(RulesRequest::default())
-            .await?
-            .into_inner();
+        let mut frames = self.stream(RulesRequest::default()).await?;
         let mut groups = Vec::new();
         while let Some(frame) = frames.next().await {
             match frame?.result {
