@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the tests with a real Kafka need from Maven Central: brokers of two major versions, the
-# console share consumer, and the JMX exporter. Needs Maven and Java 17.
+# console share consumer, and the JMX exporter; and Spring Boot with its Actuator. Needs Maven and Java 17.
 #   tests/e2e/get-kafka.sh target/kafka      then KAFKA_JARS=target/kafka
 set -euo pipefail
 mkdir -p "$1"
@@ -35,3 +35,8 @@ for version in $versions; do
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>"
 done
 fetch jmx "<dependency><groupId>io.prometheus.jmx</groupId><artifactId>jmx_prometheus_javaagent</artifactId><version>$jmx</version></dependency>"
+boot=3.4.1
+fetch spring "
+    <dependency><groupId>org.springframework.boot</groupId><artifactId>spring-boot-starter-web</artifactId><version>$boot</version></dependency>
+    <dependency><groupId>org.springframework.boot</groupId><artifactId>spring-boot-starter-actuator</artifactId><version>$boot</version></dependency>
+    <dependency><groupId>io.micrometer</groupId><artifactId>micrometer-registry-prometheus</artifactId><version>1.14.2</version></dependency>"
