@@ -21,7 +21,7 @@ mod tracing;
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig, AlertmanagerSection};
 pub use global::GlobalConfig;
-pub use load::{Config, Error, LoadOptions, RuntimeConfig};
+pub use load::{Config, Error, LoadOptions, RuntimeConfig, fingerprint};
 pub use otlp::OtlpConfig;
 pub use remote_auth::{AzureAdConfig, AzureIdentity, GoogleIamConfig, SigV4Config};
 pub use remote_read::{RemoteReadConfig, RemoteReadSection, RemoteReadSelection};

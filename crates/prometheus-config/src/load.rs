@@ -1,6 +1,7 @@
 //! Reading the file, and the files it names.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use golang::strconv::quote;
@@ -325,6 +326,36 @@ impl Config {
     }
 }
 
+/// Stands for the texts of a configuration file and of all files that it names: the same as long as none
+/// of them changes, appears or goes. `None` where the file cannot be read.
+///
+/// A text that is no configuration stands for itself, so that its reload fails and says why.
+pub fn fingerprint(path: &Path) -> Option<u64> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Named {
+        rule_files: Vec<String>,
+        scrape_config_files: Vec<String>,
+    }
+    let mut hasher = DefaultHasher::new();
+    let text = std::fs::read(path).ok()?;
+    text.hash(&mut hasher);
+    let named: Option<Named> = std::str::from_utf8(&text)
+        .ok()
+        .and_then(|text| yaml_config::from_str_ignoring_unknown(text).ok())
+        .flatten();
+    let named = named.unwrap_or_default();
+    let dir = path.parent().unwrap_or(Path::new(""));
+    for pattern in named.rule_files.iter().chain(&named.scrape_config_files) {
+        // An absolute one stays as it is.
+        for file in glob(&dir.join(pattern)).unwrap_or_default() {
+            file.hash(&mut hasher);
+            std::fs::read(&file).ok().hash(&mut hasher);
+        }
+    }
+    Some(hasher.finish())
+}
+
 /// A file of `scrape_config_files`.
 #[derive(Default, Deserialize)]
 #[serde(default, rename = "config.ScrapeConfigs")]
@@ -406,6 +437,38 @@ alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
                 "tracing"
             ]
         );
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_all_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let path = dir.path().join("prometheus.yml");
+        assert_eq!(fingerprint(&path), None);
+        write(
+            "prometheus.yml",
+            "scrape_config_files: ['jobs_*.yml']\nrule_files: [rules.yml]\nglobal: {}\n",
+        );
+        let mut seen = vec![fingerprint(&path)];
+        let mut changes = || {
+            let now = fingerprint(&path);
+            assert_eq!(now, fingerprint(&path));
+            let is_new = !seen.contains(&now);
+            seen.push(now);
+            is_new
+        };
+        write("jobs_a.yml", "scrape_configs: []\n");
+        assert!(changes(), "a file came");
+        write("jobs_a.yml", "scrape_configs: [{job_name: a}]\n");
+        assert!(changes(), "a file changed");
+        write("rules.yml", "groups: []\n");
+        assert!(changes(), "the rules came");
+        write("other.yml", "groups: []\n");
+        assert!(!changes(), "nobody names it");
+        std::fs::remove_file(dir.path().join("jobs_a.yml")).unwrap();
+        assert!(changes(), "a file went");
+        write("prometheus.yml", "scrape_config_files: [\n");
+        assert!(changes(), "it is broken");
     }
 
     #[test]

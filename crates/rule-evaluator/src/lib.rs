@@ -173,6 +173,11 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         let evaluator = Arc::clone(&reloading);
         async move { evaluator.reload().await }
     });
+    if boot.args.bool("config.auto-reload") {
+        let path = PathBuf::from(boot.args.str("config.file"));
+        let interval = boot.args.duration("config.auto-reload-interval");
+        boot.reload_on_change(interval, move || prometheus_config::fingerprint(&path));
+    }
     let follower = Arc::clone(&evaluator);
     let stop = boot.shutdown.clone();
     boot.spawn("receivers", async move {

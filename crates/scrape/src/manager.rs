@@ -174,6 +174,11 @@ impl Manager {
         self.pools.lock().keys().cloned().collect()
     }
 
+    /// Discoveries that cannot look at the moment, by the jobs' names; what they found last holds.
+    pub fn discovery_problems(&self) -> BTreeMap<String, Vec<discovery::Problem>> {
+        self.discovery.problems()
+    }
+
     /// A job's configuration.
     pub fn pool_config(&self, name: &str) -> Option<ScrapeConfig> {
         self.pools.lock().get(name).map(|pool| pool.config.clone())

@@ -167,10 +167,8 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     });
     if boot.args.bool("config.auto-reload") || api.features.auto_reload {
         let interval = boot.args.duration("config.auto-reload-interval");
-        boot.spawn(
-            "config.auto-reload",
-            reload::watch(boot.clone(), reloader.path.clone(), interval),
-        );
+        let path = reloader.path.clone();
+        boot.reload_on_change(interval, move || prometheus_config::fingerprint(&path));
     }
     let rules = remote_rules(&boot.args)?;
     let routes = grpc::routes(Arc::clone(&api), external_labels, rules).await?;

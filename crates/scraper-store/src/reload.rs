@@ -148,27 +148,3 @@ pub fn printed_retention(retention: &Retention) -> String {
     }
     parts.join(" or ")
 }
-
-/// Looks at the configuration file now and then, and reloads when its text has changed.
-///
-/// # Errors
-/// None; the signature is that of background tasks.
-pub async fn watch(
-    boot: service::Boot,
-    path: PathBuf,
-    interval: std::time::Duration,
-) -> Result<(), service::Error> {
-    let mut last = tokio::fs::read(&path).await.ok();
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            () = boot.shutdown.requested() => return Ok(()),
-        }
-        let now = tokio::fs::read(&path).await.ok();
-        if now.is_some() && now != last {
-            last = now;
-            // The outcome is logged and counted by the kit.
-            let _ = boot.reload().await;
-        }
-    }
-}

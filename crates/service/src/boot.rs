@@ -163,6 +163,34 @@ impl Boot {
         self.inner.reloads.run().await
     }
 
+    /// Reloads when `fingerprint` changes, which is taken at once and then every `interval`. While it is
+    /// `None` (a file that is just being replaced) nothing happens.
+    pub fn reload_on_change<F>(&self, interval: Duration, fingerprint: F)
+    where
+        F: Fn() -> Option<u64> + Send + Sync + 'static,
+    {
+        let boot = self.clone();
+        let fingerprint = Arc::new(fingerprint);
+        let mut last = fingerprint();
+        self.spawn("config.auto-reload", async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(interval) => {}
+                    () = boot.shutdown.requested() => return Ok(()),
+                }
+                let look = Arc::clone(&fingerprint);
+                let now = tokio::task::spawn_blocking(move || look()).await;
+                if let Ok(Some(now)) = now
+                    && Some(now) != last
+                {
+                    last = Some(now);
+                    // The outcome is logged and counted.
+                    let _ = boot.reload().await;
+                }
+            }
+        });
+    }
+
     /// Notes in the metrics how the first load of the configuration went.
     pub fn config_loaded(&self, success: bool) {
         self.inner.reloads.note(success);

@@ -5,6 +5,7 @@
 //! goes away cancels its query.
 
 mod admin;
+mod discovery;
 mod exemplars;
 mod explain;
 mod features;
@@ -145,6 +146,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/format_query", both(query_text::format))
         .route("/parse_query", both(query_text::parse))
         .route("/firewatch/explain", queries(explain::handle, false))
+        .route("/firewatch/discovery", only_get(discovery::handle))
         .route("/series", both(series::handle))
         .route("/labels", both(labels::handle))
         .route("/label/{name}/values", with_name(label_values::handle))

@@ -27,11 +27,25 @@ interface Entry {
 
 type Kind = 'kept' | 'dropped';
 
+/** A mechanism that cannot look at the moment; what it found last still holds. */
+interface Problem {
+  scrapePool: string;
+  mechanism: string;
+  config: string;
+  error: string;
+}
+
 export function DiscoveryPage(): JSX.Element {
   const loaded = useLoad(async (signal) => (await v1<Found>('targets', { state: 'any' }, { signal })).data, [], 30_000);
+  const problems = useLoad(async (signal) => (await v1<{ problems: Problem[] }>('firewatch/discovery', {}, { signal })).data.problems, [], 30_000);
   return (
     <>
       <h1>Service discovery</h1>
+      {problems.data?.map((problem) => (
+        <div class="note bad" key={`${problem.scrapePool} ${problem.mechanism} ${problem.config}`}>
+          <strong>{problem.scrapePool}</strong>: {problem.mechanism} {problem.config} cannot be refreshed, the last targets stay: {problem.error}
+        </div>
+      ))}
       <Shown of={loaded}>{(found) => <Entries found={found} />}</Shown>
     </>
   );
