@@ -2,26 +2,6 @@
 
 use std::collections::BTreeMap;
 
-/// Headers that belong to the connection, the protocol or a signature, in lower case.
-const RESERVED: [&str; 16] = [
-    "host",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "www-authenticate",
-    "accept-encoding",
-    "x-prometheus-remote-write-version",
-    "x-prometheus-remote-read-version",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-];
-
 /// Upstream's text for an `authorization` header of remote endpoints.
 pub(crate) const REMOTE_AUTHORIZATION: &str = "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter";
 
@@ -39,7 +19,8 @@ pub(crate) fn check_headers(
         if lower == "authorization" {
             return Err(authorization.to_owned());
         }
-        if RESERVED.contains(&lower.as_str()) {
+        // The one that is a scrape's own means nothing here.
+        if http_client::reserved_header(&lower) && lower != "x-prometheus-scrape-timeout-seconds" {
             return Err(format!(
                 "{name} is a reserved header. It must not be changed"
             ));

@@ -42,9 +42,20 @@ fn files() -> BTreeSet<String> {
 }
 
 #[test]
+fn the_examples_of_discovery_are_configurations() {
+    let config = Config::load(&directory().join("discovery.yml"), &LoadOptions::default());
+    let config = config.expect("it is right");
+    assert_eq!(config.unavailable(), Vec::<String>::new());
+    for job in config.all_scrape_configs() {
+        assert!(!job.discovery.is_empty(), "{}", job.job_name());
+    }
+}
+
+#[test]
 fn each_file_is_checked_below() {
     let known: BTreeSet<String> = [
         "alertmanager.yml",
+        "discovery.yml",
         // By kafka-lag-agent's own tests.
         "kafka_clusters.yml",
         "prometheus.yml",

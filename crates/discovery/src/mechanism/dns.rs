@@ -119,7 +119,8 @@ impl Mechanism for DnsConfig {
             let config = Arc::new(*self);
             let described = ("dns", config.names.join(","));
             let counted = metrics.clone();
-            let look = || look(config.clone(), counted.clone());
+            let told = updates.clone();
+            let look = || look(config.clone(), counted.clone(), told.clone());
             refresh::every(
                 interval,
                 (described.0, &described.1),
@@ -133,7 +134,11 @@ impl Mechanism for DnsConfig {
 }
 
 /// Asks for all names at once. One that fails keeps its last targets; the others are published.
-async fn look(config: Arc<DnsConfig>, metrics: Metrics) -> Result<Vec<TargetGroup>, String> {
+async fn look(
+    config: Arc<DnsConfig>,
+    metrics: Metrics,
+    updates: Updates,
+) -> Result<Vec<TargetGroup>, String> {
     // Read again every time: the system's servers may have changed.
     let resolver = TokioResolver::builder_tokio()
         .map_err(|error| format!("could not load resolv.conf: {error}"))?
@@ -145,15 +150,19 @@ async fn look(config: Arc<DnsConfig>, metrics: Metrics) -> Result<Vec<TargetGrou
     let mut groups = Vec::new();
     for (name, result) in config.names.iter().zip(join_all(lookups).await) {
         metrics.dns_lookups.inc();
+        let shown = format!("{name} {:?}", config.record.record());
         match result {
-            Ok(targets) => groups.push(TargetGroup {
-                source: name.clone(),
-                targets,
-                labels: Labels::empty(),
-            }),
+            Ok(targets) => {
+                updates.recovered(&shown);
+                groups.push(TargetGroup {
+                    source: name.clone(),
+                    targets,
+                    labels: Labels::empty(),
+                });
+            }
             Err(error) => {
                 metrics.dns_failures.inc();
-                tracing::error!(discovery = "dns", name, err = %error, "Error refreshing DNS targets");
+                updates.failed("dns", &shown, &error);
             }
         }
     }

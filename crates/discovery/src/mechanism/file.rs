@@ -193,7 +193,8 @@ impl Mechanism for FileConfig {
                 // Folders may have come into being since the last time.
                 watch(&mut watcher, &self.folders(), &metrics);
                 let groups;
-                (last, groups) = read_all(self.clone(), last, metrics.clone()).await;
+                (last, groups) =
+                    read_all(self.clone(), last, metrics.clone(), updates.clone()).await;
                 if !updates.send(groups).await {
                     return;
                 }
@@ -256,9 +257,10 @@ async fn read_all(
     config: Box<FileConfig>,
     last: Known,
     metrics: Metrics,
+    updates: Updates,
 ) -> (Known, Vec<TargetGroup>) {
     let fallback = last.clone();
-    let work = move || read_all_blocking(&config, &last, &metrics);
+    let work = move || read_all_blocking(&config, &last, &metrics, &updates);
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|_| (fallback, Vec::new()))
@@ -268,20 +270,23 @@ fn read_all_blocking(
     config: &FileConfig,
     last: &Known,
     metrics: &Metrics,
+    updates: &Updates,
 ) -> (Known, Vec<TargetGroup>) {
     let begin = Instant::now();
     let mut known = Known::new();
     let mut groups = Vec::new();
     let mut kept = BTreeSet::new();
     for path in config.paths() {
+        let shown = path.to_string_lossy();
         match read(&path, metrics) {
             Ok(read) => {
+                updates.recovered(&shown);
                 known.insert(path, read.len());
                 groups.extend(read);
             }
             Err(error) => {
                 metrics.file_read_errors.inc();
-                tracing::error!(discovery = "file", path = %path.display(), err = %error, "Error reading file");
+                updates.failed("file", &shown, &format!("Error reading file: {error}"));
                 let count = last.get(&path).copied().unwrap_or(0);
                 kept.extend((0..count).map(|i| source(&path, i)));
                 known.insert(path, count);
@@ -295,7 +300,9 @@ fn read_all_blocking(
         .collect();
     groups.extend(vanished(&before, &groups));
     for path in last.keys().filter(|path| !known.contains_key(*path)) {
-        metrics.file_mtime.remove(&[&path.to_string_lossy()]);
+        let shown = path.to_string_lossy();
+        metrics.file_mtime.remove(&[&shown]);
+        updates.recovered(&shown);
     }
     metrics.file_scan_duration.observe_duration(begin.elapsed());
     (known, groups)
