@@ -32,6 +32,9 @@ fn one_of_twenty_thousand_changes_and_the_others_do_not_notice() {
         &[],
     );
     // Some have been scraped by now: their loops must live on.
+    wait_for("all targets are known", LIMIT, || {
+        (store.metric("prometheus_sd_discovered_targets") == MANY as f64).then_some(())
+    });
     let before = store.until("all targets", |targets| {
         targets.len() == MANY && scraped(targets).len() > 20
     });
@@ -50,7 +53,10 @@ fn one_of_twenty_thousand_changes_and_the_others_do_not_notice() {
         .filter(|name| *name != "n7")
         .collect();
     assert!(lost.is_empty(), "loops that began anew: {lost:?}");
-    assert_eq!(store.metric("prometheus_sd_discovered_targets{"), 20_000.0);
+    assert_eq!(
+        store.metric("prometheus_sd_discovered_targets"),
+        MANY as f64
+    );
 
     // A list that cannot be had changes nothing, and says so.
     page.set(500, "");
@@ -77,27 +83,34 @@ fn scraped(targets: &[crate::store::Target]) -> BTreeSet<String> {
 
 #[test]
 fn files_come_change_and_go() {
+    // The folder is there before the store is: one that comes later is found at the next interval only.
+    let dir = tempfile::tempdir().expect("there is room for a temporary folder");
+    let at = dir.path().display();
     let store = Store::start(
-        "scrape_configs:\n- job_name: files\n  scrape_interval: 10m\n  file_sd_configs: [{files: ['targets/*.yml', 'targets/*.json']}]\n",
+        &format!(
+            "scrape_configs:\n- job_name: files\n  scrape_interval: 10m\n  file_sd_configs: [{{files: ['{at}/*.yml', '{at}/*.json']}}]\n"
+        ),
         &[],
     );
-    store.write(
-        "targets/a.yml",
-        "- targets: ['a:1']\n  labels: {rack: '7'}\n",
-    );
+    let write = |name: &str, text: &str| {
+        let new = dir.path().join("new");
+        std::fs::write(&new, text).expect("the folder can be written");
+        std::fs::rename(new, dir.path().join(name)).expect("the folder can be written");
+    };
+    write("a.yml", "- targets: ['a:1']\n  labels: {rack: '7'}\n");
     let targets = store.until_addresses(&["a:1"]);
     assert_eq!(targets[0].labels["rack"], "7");
-    assert!(targets[0].discovered["__meta_filepath"].ends_with("targets/a.yml"));
-    store.write("targets/b.json", r#"[{"targets": ["b:1", "b:2"]}]"#);
+    assert!(targets[0].discovered["__meta_filepath"].ends_with("/a.yml"));
+    write("b.json", r#"[{"targets": ["b:1", "b:2"]}]"#);
     store.until_addresses(&["a:1", "b:1", "b:2"]);
-    store.write("targets/b.json", "[{");
+    write("b.json", "[{");
     store.until_problem("b.json");
     assert_eq!(addresses(&store.targets()), ["a:1", "b:1", "b:2"]);
-    store.write("targets/b.json", r#"[{"targets": ["b:2"]}]"#);
+    write("b.json", r#"[{"targets": ["b:2"]}]"#);
     store.until_addresses(&["a:1", "b:2"]);
     wait_for("no problem", LIMIT, || {
         store.problems().is_empty().then_some(())
     });
-    std::fs::remove_file(store.dir.path().join("targets/a.yml")).expect("it is there");
+    std::fs::remove_file(dir.path().join("a.yml")).expect("it is there");
     store.until_addresses(&["b:2"]);
 }

@@ -74,8 +74,10 @@ impl Store {
 
     /// The active targets of all jobs.
     pub fn targets(&self) -> Vec<Target> {
-        let answer = e2e::get_json(&format!("{}/api/v1/targets?state=active", self.url));
-        let answer = answer.unwrap_or_default();
+        let answer = self.patient_get("/api/v1/targets?state=active");
+        let answer: Value = answer
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
         let targets = answer["data"]["activeTargets"].as_array();
         let labels = |value: &Value| -> BTreeMap<String, String> {
             serde_json::from_value(value.clone()).unwrap_or_default()
@@ -86,6 +88,17 @@ impl Store {
             last_scrape: target["lastScrape"].as_str().unwrap_or_default().to_owned(),
         };
         targets.into_iter().flatten().map(target).collect()
+    }
+
+    /// The body of a GET that may be long: many targets, a busy machine, programs without optimization.
+    fn patient_get(&self, path: &str) -> Option<String> {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(LIMIT))
+            .build();
+        let agent: ureq::Agent = config.into();
+        let mut response = agent.get(format!("{}{path}", self.url)).call().ok()?;
+        let body = response.body_mut().with_config().limit(256 << 20);
+        body.read_to_string().ok()
     }
 
     /// Waits until the targets are as they should be.
