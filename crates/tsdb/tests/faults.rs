@@ -170,15 +170,20 @@ fn fault_at(at: u64, fault: Fault) {
 }
 
 /// Every operation would take minutes in a debug build: these are spread over all of them.
-/// `TSDB_FAULTS` says how many.
-fn spread(salt: u64) -> impl Iterator<Item = u64> {
+/// `TSDB_FAULTS` says how many (all of them with a large number), `TSDB_FAULT_AT` names one.
+fn spread(salt: u64) -> Vec<u64> {
+    let at = std::env::var("TSDB_FAULT_AT").ok();
+    if let Some(at) = at.and_then(|at| at.parse().ok()) {
+        return vec![at];
+    }
     let count = std::env::var("TSDB_FAULTS")
         .ok()
         .and_then(|count| count.parse().ok());
     let count: usize = count.unwrap_or(4);
     let (_, all) = operations();
     let step = (all / count as u64).max(1);
-    (0..all).skip((salt % step) as usize).step_by(step as usize)
+    let first = (salt % step) as usize;
+    (0..all).skip(first).step_by(step as usize).collect()
 }
 
 #[test]

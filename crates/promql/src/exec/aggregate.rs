@@ -68,9 +68,8 @@ pub(crate) fn eval<'q>(
     let _charge = query
         .bytes
         .take(bytes, || format!("the groups of {}", aggregate.op))?;
-    let metas: Vec<Meta> = vect.metas.clone();
-    let input = vect.for_each(query, |i, column| {
-        fold.add(groups.of[i] as usize, &metas[i], &column);
+    let input = vect.for_each_series(query, |i, meta, column| {
+        fold.add(groups.of[i] as usize, meta, &column);
         Ok(())
     })?;
     let mut out_metas = Vec::with_capacity(groups.labels.len());

@@ -279,14 +279,26 @@ impl<'q> Vect<'q> {
         query: &Query<'_>,
         mut take: impl FnMut(usize, Column) -> Result<(), QueryError>,
     ) -> Result<Usage, QueryError> {
+        self.for_each_series(query, |i, _, column| take(i, column))
+    }
+
+    /// [`Vect::for_each`] with what identifies the series.
+    pub(crate) fn for_each_series(
+        self,
+        query: &Query<'_>,
+        mut take: impl FnMut(usize, &Meta, Column) -> Result<(), QueryError>,
+    ) -> Result<Usage, QueryError> {
+        let metas = self.metas;
         match self.columns {
             Columns::Ready { columns, usage, .. } => {
-                for (i, column) in columns.into_iter().enumerate() {
-                    take(i, column)?;
+                for ((i, column), meta) in columns.into_iter().enumerate().zip(&metas) {
+                    take(i, meta, column)?;
                 }
                 Ok(usage)
             }
-            Columns::Lazy(lazy) => lazy.for_each(query, self.metas.len(), self.len, &mut take),
+            Columns::Lazy(lazy) => lazy.for_each(query, metas.len(), self.len, &mut |i, column| {
+                take(i, &metas[i], column)
+            }),
         }
     }
 
@@ -440,8 +452,12 @@ impl Lazy<'_> {
                 window: WindowUse::default(),
             },
         };
+        query.cancel.check(PHASE)?;
         for i in chunk {
-            query.cancel.check(PHASE)?;
+            // Looking at the clock takes longer than a single step.
+            if len > 1 {
+                query.cancel.check(PHASE)?;
+            }
             let mut column = Column::absent(len);
             part.tally.window = WindowUse::default();
             self.leaf.column(i, &mut column, &mut part.tally)?;

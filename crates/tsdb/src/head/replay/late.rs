@@ -13,6 +13,15 @@ use crate::wal::{repair, segments};
 /// Chunks of late samples that were found on disk, by series and chunk as the log has them.
 pub(super) type LateChunks = HashMap<(u64, u64), LoadedChunk>;
 
+/// What is known of the samples in a chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// They are those that the log had so far.
+    AllSoFar,
+    /// Nothing.
+    Unknown,
+}
+
 impl Head {
     /// Replays the write-behind log. A chunk of late samples is taken up at its marker in the log:
     /// one without is in a block, or its samples are still in the log.
@@ -37,11 +46,12 @@ impl Head {
             self.metrics.wal_corruptions.inc();
             tracing::warn!(error = %damage.error, segment = segment.number, "encountered WBL read error, attempting repair");
             repair(fs, &dir, &segment, &damage, None).map_err(Error::io(&dir))?;
-            // Their markers may be in what was cut: better twice than not at all.
+            // Their markers may be in what was cut: better twice than not at all. Or they are in a
+            // block and their markers long gone: samples that the log has are not theirs then.
             let mut rest: Vec<LoadedChunk> = found.drain().map(|(_, chunk)| chunk).collect();
             rest.sort_by_key(|chunk| chunk.reference);
             for chunk in rest {
-                self.attach_late(&chunk);
+                self.attach_late(&chunk, Holds::Unknown);
             }
         }
         for (kind, count) in unknown {
@@ -90,7 +100,7 @@ impl Head {
                     let Some(chunk) = found.remove(&(marker.reference, marker.chunk)) else {
                         continue;
                     };
-                    if !self.attach_late(&chunk) {
+                    if !self.attach_late(&chunk, Holds::AllSoFar) {
                         missing += 1;
                     }
                 }
@@ -102,9 +112,8 @@ impl Head {
         }
     }
 
-    /// Gives its series a chunk of late samples, which are those that the log had up to here; says
-    /// whether there is the series.
-    fn attach_late(&self, chunk: &LoadedChunk) -> bool {
+    /// Gives its series a chunk of late samples; says whether there is the series.
+    fn attach_late(&self, chunk: &LoadedChunk, holds: Holds) -> bool {
         let Some(id) = self.resolve(chunk.series) else {
             return false;
         };
@@ -113,7 +122,9 @@ impl Head {
             return false;
         };
         let late = &mut series.extra_mut().late;
-        late.samples.clear();
+        if holds == Holds::AllSoFar {
+            late.samples.clear();
+        }
         late.chunks.push(LateChunk {
             reference: chunk.reference,
             min_ms: chunk.min_ms,
