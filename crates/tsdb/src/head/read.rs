@@ -28,10 +28,13 @@ impl Head {
         }
     }
 
-    /// The length of the shortest list among matchers that ask for one value; `None` with others.
+    /// How many series satisfy matchers that ask for one value each; `None` with others. Of many the
+    /// length of the shortest list will do.
     pub fn series_at_most(&self, matchers: &[Matcher]) -> Option<usize> {
+        /// Lists up to this length are quickly intersected.
+        const SHORT: usize = 4096;
         let index = self.index.read();
-        let mut least = None;
+        let mut lists: Vec<&[u32]> = Vec::with_capacity(matchers.len());
         for matcher in matchers {
             if matcher.kind != model::MatchKind::Equal || matcher.value.is_empty() {
                 return None;
@@ -39,10 +42,20 @@ impl Head {
             let pair = index
                 .name_id(&matcher.name)
                 .and_then(|name| index.pair_id(name, &matcher.value));
-            let len = pair.map_or(0, |pair| index.pair(pair).series.as_slice().len());
-            least = Some(least.map_or(len, |least: usize| least.min(len)));
+            match pair {
+                Some(pair) => lists.push(index.pair(pair).series.as_slice()),
+                None => return Some(0),
+            }
         }
-        least
+        lists.sort_by_key(|list| list.len());
+        let (shortest, rest) = lists.split_first()?;
+        if shortest.len() > SHORT || rest.is_empty() {
+            return Some(shortest.len());
+        }
+        let found = rest.iter().fold(shortest.to_vec(), |found, list| {
+            postings::intersect(&found, list)
+        });
+        Some(found.len())
     }
 }
 
