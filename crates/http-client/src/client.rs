@@ -259,10 +259,6 @@ impl Client {
     }
 }
 
-/// An idle connection keeps what its last answer was read with: 64 KiB each, left alone, for pages of a
-/// few hundred series. The headers of an answer must fit, too.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
-
 fn pool(
     config: &HttpClientConfig,
     options: &ClientOptions,
@@ -282,7 +278,6 @@ fn pool(
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
         .http2_keep_alive_interval(HTTP2_PING_AFTER)
-        .http1_max_buf_size(READ_BUFFER_BYTES)
         // Header names as they are; some exporters' servers are particular about them.
         .http1_title_case_headers(true);
     Ok(builder.build(connector))

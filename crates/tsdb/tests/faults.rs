@@ -200,6 +200,15 @@ fn crashes_within_writes() {
     }
 }
 
+/// What running all of them has found.
+#[test]
+fn found_before() {
+    // A torn write-behind log, and chunks of late samples that are in a block.
+    for at in [169, 170, 171] {
+        fault_at(at, Fault::CrashInWrite(at as usize * 13 % 200));
+    }
+}
+
 #[test]
 fn full_disks() {
     for at in spread(3) {
