@@ -114,6 +114,10 @@ impl Manager {
     /// Makes these the sets. Mechanisms whose configuration has not changed run on with what they have
     /// found; equal ones of several sets run once.
     pub fn apply(&mut self, sets: &BTreeMap<String, Configs>) {
+        // Held from before the first mechanism starts: what it finds at once is taken for an old one's, and
+        // passed over, until its set is known.
+        let shared = self.shared.clone();
+        let mut state = shared.state.lock();
         let mut old = std::mem::take(&mut self.providers);
         let mut new_sets = BTreeMap::new();
         for (name, configs) in sets {
@@ -133,7 +137,6 @@ impl Manager {
             provider.task.abort();
         }
         let alive: BTreeSet<u64> = self.providers.iter().map(|provider| provider.id).collect();
-        let mut state = self.shared.state.lock();
         for gone in state
             .sets
             .keys()
@@ -303,6 +306,28 @@ mod tests {
         let found =
             tokio::time::timeout(Duration::from_secs(10), published.wait_for(|s| accept(s)));
         found.await.unwrap().unwrap().clone()
+    }
+
+    /// What mechanisms find while others are still being started is not lost.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_is_found_at_once_counts() {
+        const SETS: usize = 400;
+        let dir = tempfile::tempdir().unwrap();
+        let sets: BTreeMap<String, Configs> = (0..SETS)
+            .map(|i| {
+                let path = dir.path().join(format!("{i}.yml"));
+                std::fs::write(&path, format!("[{{targets: ['a:{i}']}}]")).unwrap();
+                let yaml = format!("file_sd_configs: [{{files: ['{}']}}]", path.display());
+                (i.to_string(), configs(&yaml))
+            })
+            .collect();
+        let metrics = Metrics::new(&telemetry::Registry::new());
+        let (mut manager, mut published) = Manager::new("scrape", metrics);
+        manager.apply(&sets);
+        let all = until(&mut published, |sets| {
+            sets.len() == SETS && sets.values().all(|groups| groups.len() == 1)
+        });
+        assert_eq!(addresses(&all.await, "7"), ["a:7"]);
     }
 
     #[tokio::test]

@@ -194,6 +194,9 @@ pub const FLAGS: &[Flag] = &[
     other("storage.tsdb.delayed-compaction.max-percent", "10", NONE).hidden(),
     other("web.console.templates", "consoles", NONE),
     other("web.console.libraries", "console_libraries", NONE),
+    other("web.user-assets", "", NONE).hidden(),
+    // Prometheus 2's; 3 refuses it.
+    Flag::bool("storage.tsdb.allow-overlapping-blocks", true, NONE).hidden(),
     other("web.search.max-limit", "10000", NONE),
     Flag::bool("auto-gomaxprocs", true, NONE),
     Flag::bool("auto-gomemlimit", true, NONE),
@@ -207,4 +210,13 @@ const RULES: &str =
 /// A flag without effect.
 const fn other(name: &'static str, default: &'static str, help: &'static str) -> Flag {
     Flag::string(name, default, help)
+}
+
+/// Says which of the flags given have no effect.
+pub fn note_idle(args: &service::Args) {
+    for flag in FLAGS.iter().filter(|flag| [NONE, RULES].contains(&flag.help)) {
+        if args.is_set(flag.name) {
+            tracing::info!(flag = flag.name, why = flag.help, "A flag has no effect");
+        }
+    }
 }

@@ -68,6 +68,7 @@ fn now_ms() -> i64 {
 /// A configuration or data folder that is refused, an address that is taken.
 pub async fn run(boot: Boot) -> Result<(), Error> {
     let started_ms = now_ms();
+    flags::note_idle(&boot.args);
     let web = WebPaths::new(&boot);
     let progress = Arc::new(Progress::default());
     let gate = Gate::new(Arc::clone(&progress));

@@ -350,7 +350,7 @@ where
         }
     };
     if args.bool("healthcheck") {
-        return runtime.block_on(crate::healthcheck::run(program, &args));
+        return runtime.block_on(crate::healthcheck::run(program, &args, &command_line));
     }
     let level = LogLevel::from_word(args.str("log.level"));
     let format = LogFormat::from_word(args.str("log.format"));

@@ -15,8 +15,14 @@ use crate::{Args, Program};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks `/-/healthy` of the first listen address.
-pub(crate) async fn run(program: &Program, args: &Args) -> ExitCode {
+/// Asks `/-/healthy` of the first listen address: of the flags given beside `--healthcheck`, or where
+/// there are none, of those that the container's own process runs with.
+pub(crate) async fn run(program: &'static Program, args: &Args, words: &[String]) -> ExitCode {
+    let of_service = match words {
+        [_] => flags_of_first_process(program),
+        _ => None,
+    };
+    let args = of_service.as_ref().unwrap_or(args);
     match tokio::time::timeout(TIMEOUT, ask(program, args)).await {
         Ok(Ok(())) => {
             println!("healthy");
@@ -31,6 +37,27 @@ pub(crate) async fn run(program: &Program, args: &Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The flags of the container's first process, where that is this very program: an image's own
+/// health check then also holds for a service that was told to listen elsewhere. `None` outside of a
+/// container, with the host's process ids, or under an init.
+fn flags_of_first_process(program: &'static Program) -> Option<Args> {
+    let ours = std::fs::read_link("/proc/self/exe").ok()?;
+    if std::process::id() == 1 || std::fs::read_link("/proc/1/exe").ok()? != ours {
+        return None;
+    }
+    let line = std::fs::read("/proc/1/cmdline").ok()?;
+    crate::flags::parse(program, &words(&line)).ok()
+}
+
+/// The arguments of `/proc/PID/cmdline`, where each ends with a zero byte, without the program's name.
+fn words(line: &[u8]) -> Vec<String> {
+    let line = line.strip_suffix(&[0]).unwrap_or(line);
+    line.split(|byte| *byte == 0)
+        .skip(1)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
 }
 
 async fn ask(program: &Program, args: &Args) -> Result<(), String> {
@@ -140,4 +167,33 @@ fn client_config() -> Result<Arc<ClientConfig>, String> {
     };
     let config = http_client::client_config(&section).map_err(|error| error.to_string())?;
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_of_proc() {
+        for (line, expected) in [
+            (&b"/bin/x\0"[..], &[][..]),
+            (b"", &[]),
+            (b"/bin/x\0--a=1 2\0-b\0", &["--a=1 2", "-b"]),
+            (b"/bin/x\0--empty\0\0", &["--empty", ""]),
+        ] {
+            assert_eq!(words(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_connect_to() {
+        for (listen, connect) in [
+            (":9090", "127.0.0.1:9090"),
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(listen), connect);
+        }
+    }
 }

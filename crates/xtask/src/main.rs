@@ -1,8 +1,9 @@
 //! The two commands of the README: `cargo xtask up` runs the stack on this host, `cargo xtask test`
-//! runs what CI runs.
+//! runs what CI runs. `cargo xtask programs` makes what container images are made of.
 //!
 //! Few dependencies on purpose: it has to compile in seconds, before anything is shown.
 
+mod programs;
 mod test;
 mod up;
 
@@ -22,6 +23,12 @@ commands:
   test [--fast]
         format, clippy with warnings denied, unit and conformance tests, end-to-end tests
           --fast             leave out what needs minutes (end-to-end)
+
+  programs [--out DIR] [--dev | --profile NAME] [SERVICE...]
+        build static programs for images (deploy/docker/Dockerfile), all services or those named
+          --out DIR          where DIR/SERVICE/bin/SERVICE is put (./target/images)
+          --dev              without optimisation: quick to build, large
+          --profile NAME     one profile for all, instead of release and, for agents, agent
 ";
 
 fn main() -> ExitCode {
@@ -33,6 +40,7 @@ fn main() -> ExitCode {
     let result = match command {
         "up" => up::Options::parse(rest).and_then(up::run),
         "test" => test::run(rest),
+        "programs" => programs::Options::parse(rest).and_then(|options| programs::run(&options)),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -60,9 +60,18 @@ fn each_file_is_checked_below() {
         "kafka_clusters.yml",
         "prometheus.yml",
         "rules.yml",
+        // By promtool: tests/e2e/tests/compose.
+        "rules_test.yml",
         "statsd_mapping.yml",
-        "targets/node.yml",
-        "targets/stack.yml",
+        "targets/hosts.yml",
+        "targets/jmx.yml",
+        "targets/kafka.yml",
+        "targets/redis.yml",
+        "targets/spring.yml",
+        "targets/stack/services.yml",
+        "targets/stack/statsd.yml",
+        "targets/stack/this-host.yml",
+        "targets/windows.yml",
         "templates/slack.tmpl",
     ]
     .map(str::to_owned)
@@ -80,14 +89,30 @@ fn prometheus_yml() {
         "{:?}",
         config.rule_files
     );
-    for file in ["targets/node.yml", "targets/stack.yml"] {
-        let groups = discovery::parse_groups_yaml(&read(&directory().join(file)));
-        assert!(
-            !groups
-                .unwrap_or_else(|error| panic!("{file}: {error}"))
-                .is_empty()
-        );
-        assert!(read(&path).contains(file), "{file} is used");
+    // Each file of targets is read by a job. Those of the stack name somebody, the others wait for lines,
+    // which become targets when their comment mark is taken off.
+    for file in files() {
+        if !file.starts_with("targets/") {
+            continue;
+        }
+        assert!(read(&path).contains(&file), "{file} is used");
+        let text = read(&directory().join(&file));
+        let targets = |text: &str| {
+            let groups = discovery::parse_groups_yaml(text);
+            let groups = groups.unwrap_or_else(|error| panic!("{file}: {error}\n{text}"));
+            groups
+                .iter()
+                .map(|group| group.targets.len())
+                .sum::<usize>()
+        };
+        let is_stack = file.starts_with("targets/stack/");
+        assert_eq!(targets(&text) > 0, is_stack, "{file}");
+        assert!(targets(&text.replace("# - ", "- ")) > 0, "{file}");
+        if is_stack {
+            let name = Path::new(&file).file_name().expect("it is a file");
+            let other = directory().join("../docker/targets").join(name);
+            assert!(targets(&read(&other)) > 0, "{}", other.display());
+        }
     }
 }
 
@@ -114,7 +139,13 @@ fn alertmanager_yml() {
         .unwrap_or_else(|error| panic!("{error}"));
     // Whoever has not put in addresses yet is not to be told of failures for ever.
     assert_eq!(config.route.receiver, "show");
-    assert!(text.contains("NOT-A-REAL-SECRET"));
+    let secrets = directory().join("../secrets.example");
+    assert!(read(&secrets.join("slack_api_url")).contains("NOT-A-REAL-SECRET"));
+    // What stands there to be switched on can be switched on.
+    let on = text.replace("    # - {", "    - {");
+    assert_ne!(on, text);
+    RouterConfig::parse(&on, Mode::default(), &directory())
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

@@ -238,6 +238,11 @@ impl Docker {
         self.docker(&["rm", "--force", "--volumes", container]);
     }
 
+    /// The process of the test's own engine, which is in a network of its own.
+    pub fn daemon_id(&self) -> Option<u32> {
+        self.daemon.as_ref().and_then(|own| own.process.id())
+    }
+
     /// Sends a signal to the test's own engine.
     ///
     /// # Panics

@@ -49,7 +49,15 @@ impl Receiver {
     /// # Panics
     /// Where loopback has no free port.
     pub fn answering(answer: Answer) -> Receiver {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+        Receiver::on("127.0.0.1", answer)
+    }
+
+    /// The same on an address of this host that others reach.
+    ///
+    /// # Panics
+    /// Where it has no free port, or is not ours.
+    pub fn on(address: &str, answer: Answer) -> Receiver {
+        let listener = TcpListener::bind((address, 0)).expect("the address has a free port");
         let port = listener
             .local_addr()
             .expect("a bound listener has an address")
@@ -65,7 +73,12 @@ impl Receiver {
         Receiver { port, requests }
     }
 
-    /// The URL of a path.
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a path, on this host.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }

@@ -1,0 +1,226 @@
+//! `cargo xtask programs`: the services as static programs, laid out as the images take them.
+//!
+//! ```text
+//! DIR/<service>/bin/<service>               the program
+//! DIR/<service>/bin/<upstream's name> ->    the same, for command lines that name it
+//! ```
+//!
+//! Only the last step differs from an ordinary build: everything below the program is compiled as
+//! always, the C library is linked in statically. So a build that was made anyway costs seconds more.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::{cargo, root};
+
+/// A service, and where upstream's image has its program.
+struct Image {
+    service: &'static str,
+    upstream: &'static [&'static str],
+    /// Small before fast: the agents, of which every host runs one.
+    is_agent: bool,
+}
+
+const fn image(service: &'static str, upstream: &'static [&'static str]) -> Image {
+    Image {
+        service,
+        upstream,
+        is_agent: false,
+    }
+}
+
+const IMAGES: [Image; 7] = [
+    image("scraper-store", &["bin/prometheus"]),
+    image("rule-evaluator", &[]),
+    image("alert-router", &["bin/alertmanager"]),
+    image("statsd-bridge", &["bin/statsd_exporter"]),
+    image(
+        "kafka-lag-agent",
+        &[
+            "bin/kafka_exporter",
+            "opt/bitnami/kafka-exporter/bin/kafka_exporter",
+        ],
+    ),
+    Image {
+        is_agent: true,
+        ..image("node-agent", &["bin/node_exporter"])
+    },
+    Image {
+        is_agent: true,
+        ..image("container-agent", &["usr/bin/cadvisor"])
+    },
+];
+
+/// The command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    out: PathBuf,
+    /// cargo's profile; `None`: release, and for the agents `agent`.
+    profile: Option<String>,
+    /// Empty: all.
+    services: Vec<String>,
+}
+
+impl Options {
+    pub fn parse(args: &[String]) -> Result<Options, String> {
+        let mut options = Options {
+            out: root().join("target/images"),
+            profile: None,
+            services: Vec::new(),
+        };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || {
+                args.next()
+                    .filter(|value| !value.is_empty())
+                    .ok_or_else(|| format!("programs: {arg} needs a value"))
+            };
+            match arg.as_str() {
+                "--out" => options.out = PathBuf::from(value()?),
+                "--profile" => options.profile = Some(value()?.clone()),
+                "--dev" => options.profile = Some("dev".to_owned()),
+                name if IMAGES.iter().any(|image| image.service == name) => {
+                    options.services.push(name.to_owned());
+                }
+                other => {
+                    return Err(format!(
+                        "programs: {other:?} is no service and no option, see cargo xtask help"
+                    ));
+                }
+            }
+        }
+        options.out = std::path::absolute(&options.out)
+            .map_err(|error| format!("{}: {error}", options.out.display()))?;
+        Ok(options)
+    }
+
+    fn wants(&self, image: &Image) -> bool {
+        self.services.is_empty() || self.services.iter().any(|name| name == image.service)
+    }
+}
+
+/// Builds and lays out what was asked for.
+pub fn run(options: &Options) -> Result<ExitCode, String> {
+    for image in IMAGES.iter().filter(|image| options.wants(image)) {
+        let usual = if image.is_agent { "agent" } else { "release" };
+        let profile = options.profile.as_deref().unwrap_or(usual);
+        build(image, profile)?;
+        // The folder of the profile `dev` has a name of its own.
+        let built = target()
+            .join(if profile == "dev" { "debug" } else { profile })
+            .join(image.service);
+        let size = lay_out(image, &built, &options.out.join(image.service))?;
+        eprintln!(
+            "{}: {:.1} MiB ({profile})",
+            image.service,
+            size as f64 / f64::from(1 << 20)
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn build(image: &Image, profile: &str) -> Result<(), String> {
+    let mut command = cargo();
+    command
+        .args(["rustc", "--quiet", "--package", image.service])
+        .args(["--bin", image.service, "--profile", profile])
+        .args(["--", "-C", "target-feature=+crt-static"])
+        .args(["-C", "strip=symbols"]);
+    let status = command
+        .status()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{} does not build, see above", image.service)),
+    }
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    root().join(target)
+}
+
+/// Copies the program and makes the links; the program's size in bytes.
+fn lay_out(image: &Image, program: &Path, to: &Path) -> Result<u64, String> {
+    let fail = |path: &Path, error| format!("{}: {error}", path.display());
+    let place = Path::new("bin").join(image.service);
+    let own = to.join(&place);
+    std::fs::create_dir_all(to.join("bin")).map_err(|error| fail(to, error))?;
+    // A program that runs cannot be written over, but it can be replaced.
+    let _ = std::fs::remove_file(&own);
+    let size = std::fs::copy(program, &own).map_err(|error| fail(program, error))?;
+    for link in image.upstream {
+        let link = to.join(link);
+        if let Some(parent) = link.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| fail(parent, error))?;
+        }
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(Path::new("/").join(&place), &link)
+            .map_err(|error| fail(&link, error))?;
+    }
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Options, String> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Options::parse(&args)
+    }
+
+    #[test]
+    fn options() {
+        let all = parse(&[]).unwrap();
+        assert!(all.out.ends_with("target/images") && all.profile.is_none());
+        assert!(IMAGES.iter().all(|image| all.wants(image)));
+        let one = parse(&["--out", "/x", "--dev", "node-agent"]).unwrap();
+        assert_eq!(one.out, Path::new("/x"));
+        assert_eq!(one.profile.as_deref(), Some("dev"));
+        let wanted: Vec<&str> = IMAGES
+            .iter()
+            .filter(|image| one.wants(image))
+            .map(|image| image.service)
+            .collect();
+        assert_eq!(wanted, ["node-agent"]);
+        assert_eq!(
+            parse(&["--out"]).unwrap_err(),
+            "programs: --out needs a value"
+        );
+        assert!(parse(&["grafana"]).unwrap_err().contains("is no service"));
+    }
+
+    #[test]
+    fn programs_and_their_other_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("built");
+        std::fs::write(&program, "1234").unwrap();
+        let to = dir.path().join("out");
+        for _ in 0..2 {
+            let kafka = IMAGES
+                .iter()
+                .find(|image| image.service == "kafka-lag-agent");
+            assert_eq!(lay_out(kafka.unwrap(), &program, &to), Ok(4));
+        }
+        let link = to.join("opt/bitnami/kafka-exporter/bin/kafka_exporter");
+        assert_eq!(
+            std::fs::read_link(link).unwrap(),
+            Path::new("/bin/kafka-lag-agent")
+        );
+        assert!(to.join("bin/kafka-lag-agent").is_file());
+    }
+
+    /// The Dockerfile has a stage for each of them.
+    #[test]
+    fn every_service_has_a_stage() {
+        let file = root().join("deploy/docker/Dockerfile");
+        let text = std::fs::read_to_string(file).unwrap();
+        for image in &IMAGES {
+            let stage = format!(" AS {}\n", image.service);
+            assert!(text.contains(&stage), "{stage}");
+        }
+    }
+}
