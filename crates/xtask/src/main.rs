@@ -71,5 +71,16 @@ fn cargo() -> std::process::Command {
     let mut command =
         std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // What `cargo run` says about us: build scripts that look at it (ring's) would run again, and with them
+    // everything above.
+    for (name, _) in std::env::vars_os() {
+        if let Some(text) = name.to_str()
+            && ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                .iter()
+                .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }

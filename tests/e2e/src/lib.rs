@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: real processes on free ports of loopback, receivers that
 //! record what they are sent, and waiting with a deadline.
 
+pub mod dashboard;
 pub mod docker;
 mod http;
 pub mod part;
@@ -10,6 +11,7 @@ mod router;
 mod smtp;
 mod stack;
 
+pub use dashboard::Dashboard;
 pub use http::{get, get_json, post, query};
 pub use process::{Process, free_port};
 pub use receiver::{Answer, Receiver, Request};

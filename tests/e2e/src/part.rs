@@ -38,6 +38,22 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// The cargo that runs the tests, without what it has told them about themselves: build scripts that look
+/// at that (ring's) would run again, and with them everything above.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if let Some(text) = name.to_str()
+            && ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                .iter()
+                .any(|prefix| text.starts_with(prefix))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// Builds our own `packages` in the profile of the tests and gives the folder of their programs.
 ///
 /// # Panics
@@ -47,7 +63,7 @@ pub fn build(packages: &[&str]) -> PathBuf {
     static ONE: Mutex<()> = Mutex::new(());
     let _guard = ONE.lock();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo.current_dir(&root).arg("build").arg("--quiet");
     for package in packages {
         cargo.args(["--package", package]);

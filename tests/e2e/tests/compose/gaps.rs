@@ -102,7 +102,10 @@ fn range(store: &str, selector: &str) -> Vec<Value> {
         .collect();
     let answer = get_json(&format!("{store}/api/v1/query?query={encoded}"));
     let answer = answer.expect("the store answers");
-    answer["data"]["result"].as_array().cloned().unwrap_or_default()
+    answer["data"]["result"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn samples(series: &Value) -> impl Iterator<Item = (f64, f64)> {

@@ -99,8 +99,7 @@ impl Host {
         };
         let example = host.read(".env.example");
         let socket = format!("DOCKER_SOCKET={}", host.docker.socket().display());
-        // Where the tests run / is often a private mount, which must then be said.
-        let mut lines = vec![example.as_str(), &socket, "ROOT_PROPAGATION=,private"];
+        let mut lines = vec![example.as_str(), &socket];
         lines.extend(settings);
         host.write(".env", &(lines.join("\n") + "\n"));
         Some(host)

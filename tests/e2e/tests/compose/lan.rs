@@ -36,7 +36,8 @@ impl Lan {
         let id = switch.id().expect("it has just been started");
         let namespace = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
         let moved = wait_for("a network namespace", Duration::from_secs(20), || {
-            let there = namespace(&id.to_string()).filter(|net| Some(net) != namespace("self").as_ref());
+            let there =
+                namespace(&id.to_string()).filter(|net| Some(net) != namespace("self").as_ref());
             (there.is_some() || !switch.is_running()).then_some(there.is_some())
         });
         if !moved {
@@ -62,13 +63,19 @@ impl Lan {
 
     /// Gives the namespace of a process (or the test's own) an interface with the address of `host`.
     pub(crate) fn join(&mut self, process: Option<u32>, host: u32) -> String {
-        let switch = self.switch.id().expect("it runs as long as we do").to_string();
+        let switch = self
+            .switch
+            .id()
+            .expect("it runs as long as we do")
+            .to_string();
         self.joined += 1;
         let (near, far) = (
             format!("fw{}n{}", self.net, self.joined),
             format!("fw{}f{}", self.net, self.joined),
         );
-        run(&["ip", "link", "add", &near, "type", "veth", "peer", "name", &far]);
+        run(&[
+            "ip", "link", "add", &near, "type", "veth", "peer", "name", &far,
+        ]);
         run(&["ip", "link", "set", &far, "netns", &switch]);
         let id = self.switch.id().expect("it runs as long as we do");
         inside(id, &["ip", "link", "set", &far, "master", "lan"]);

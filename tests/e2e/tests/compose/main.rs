@@ -2,6 +2,8 @@
 //! hosts. Each host is a Docker engine of its own with an address of its own; images are built of our
 //! programs; Grafana is left out, its image cannot be had here.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod dashboards;
 mod gaps;
 mod host;
@@ -9,10 +11,9 @@ mod lan;
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
-use e2e::{Receiver, get, get_json, post, query, wait_for};
+use e2e::{Receiver, get_json, part, post, query, wait_for};
 use serde_json::{Value, json};
 
 use gaps::Absences;
@@ -29,12 +30,16 @@ const MONITORING: [&str; 6] = [
     "container-agent",
 ];
 
-/// Static programs as `cargo xtask programs` makes them, from the build that the tests have made anyway.
+/// Static programs as `cargo xtask programs` makes them, from the build that the tests have made anyway;
+/// `FIREWATCH_PROGRAMS` says where others are.
 fn programs() -> PathBuf {
+    if let Some(there) = std::env::var_os("FIREWATCH_PROGRAMS") {
+        return there.into();
+    }
     let me = std::env::current_exe().unwrap();
     // This test runs from <target>/<profile>/deps.
     let out = me.ancestors().nth(3).unwrap().join("compose-programs");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = part::cargo();
     command
         .current_dir(root())
         .args(["run", "--quiet", "--package", "xtask", "--", "programs"])
@@ -132,8 +137,20 @@ impl Site {
                 return found;
             }
             if start.elapsed() > LONG {
-                let targets = get(&format!("{}/api/v1/targets?state=active", self.store));
-                panic!("waited in vain: {what}: {expr}\n{targets:?}");
+                let targets = get_json(&format!("{}/api/v1/targets?state=active", self.store));
+                let Some(targets) = targets else {
+                    let log = self.monitoring.log("scraper-store");
+                    panic!("waited in vain: {what}: {expr}\nthe store does not answer:\n{log}");
+                };
+                let targets = targets["data"]["activeTargets"].clone();
+                let down = targets.as_array().into_iter().flatten().map(|target| {
+                    format!(
+                        "{} {} {}",
+                        target["scrapeUrl"], target["health"], target["lastError"]
+                    )
+                });
+                let down: Vec<String> = down.filter(|text| !text.contains("\"up\"")).collect();
+                panic!("waited in vain: {what}: {expr}\n{}", down.join("\n"));
             }
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
@@ -177,7 +194,9 @@ impl Site {
                 // SAFETY: kill(2) with the process of a container that this test started.
                 assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
                 wait_for(&format!("{service} is started again"), LONG, || {
-                    let now = host.docker.inspect(&id, "{{.State.Running}} {{.State.Pid}}");
+                    let now = host
+                        .docker
+                        .inspect(&id, "{{.State.Running}} {{.State.Pid}}");
                     (now.starts_with("true") && !now.ends_with(&format!(" {before}"))).then_some(())
                 });
             }
@@ -251,7 +270,8 @@ fn a_monitoring_node_and_two_hosts() {
     site.apps[0]
         .docker
         .run("shop-1", &["--cpus=0.2"], "shop", &["sh", "-c", burn]);
-    let cpu = "rate(container_cpu_usage_seconds_total{name='shop-1', instance='app-1'}[20s]) > 0.05";
+    let cpu =
+        "rate(container_cpu_usage_seconds_total{name='shop-1', instance='app-1'}[20s]) > 0.05";
     site.until("the container's CPU is seen", cpu);
     let limit = "container_spec_cpu_quota{name='shop-1', instance='app-1'} > 0";
     site.until("the container's limit is seen", limit);
@@ -272,6 +292,10 @@ fn a_monitoring_node_and_two_hosts() {
     let start = site.absences.begin();
     site.apps[1].docker.docker(&["kill", &id]);
     site.wait_told("firing", "HostDown", "app-2");
+    // While something fires, so that there is something to see. One line of StatsD is refused.
+    socket.send_to(b"no colon", &statsd).unwrap();
+    dashboards::all(&site.store);
+    stage("dashboards");
     site.apps[1].up(&["node-agent"]);
     let series = "up{job='node', instance='app-2'}";
     site.until("the host is back", &format!("{series} == 1"));
@@ -279,11 +303,12 @@ fn a_monitoring_node_and_two_hosts() {
     site.wait_told("resolved", "HostDown", "app-2");
     stage("an alert, and its end");
 
-    dashboards::all(&site.store);
-    stage("dashboards");
-
     for (host, service, series) in [
-        (1, "container-agent", "up{job='containers', instance='app-1'}"),
+        (
+            1,
+            "container-agent",
+            "up{job='containers', instance='app-1'}",
+        ),
         (1, "kafka-lag-agent", "up{job='kafka'}"),
         (0, "node-agent", "up{job='node', instance='monitoring'}"),
         (0, "statsd-bridge", "up{job='statsd'}"),
@@ -305,7 +330,10 @@ fn a_monitoring_node_and_two_hosts() {
         site.monitoring.compose = v1;
     }
     site.monitoring.up(&MONITORING);
-    let since = format!("up{{service='scraper-store'}} == 1 and timestamp(up) > {}", before / 1000 + 2);
+    let since = format!(
+        "up{{service='scraper-store'}} == 1 and timestamp(up) > {}",
+        before / 1000 + 2
+    );
     site.until("the store scrapes again", &since);
     let old = format!("count(up @ {}) >= 11", before / 1000 - 5);
     site.until("samples from before are there", &old);
@@ -328,7 +356,10 @@ fn check_confined(host: &Host, service: &str) {
     assert_eq!(config["Privileged"], false, "{service}");
     assert_eq!(config["CapDrop"], json!(["ALL"]), "{service}");
     assert!(config["Memory"].as_i64() > Some(0), "{service}");
-    assert_eq!(config["RestartPolicy"]["Name"], "unless-stopped", "{service}");
+    assert_eq!(
+        config["RestartPolicy"]["Name"], "unless-stopped",
+        "{service}"
+    );
     let is_root = service == "container-agent";
     let user = inspected["Config"]["User"].as_str().unwrap_or_default();
     assert_eq!(user, if is_root { "" } else { "65534:65534" }, "{service}");
@@ -351,7 +382,11 @@ fn a_silence(router: &str) {
     let body = silence.to_string();
     let headers = [("Content-Type", "application/json")];
     let answer = wait_for("the router takes a silence", LONG, || {
-        post(&format!("{router}/api/v2/silences"), &headers, body.as_bytes())
+        post(
+            &format!("{router}/api/v2/silences"),
+            &headers,
+            body.as_bytes(),
+        )
     });
     assert_eq!(answer.0, 200, "{}", answer.1);
 }
