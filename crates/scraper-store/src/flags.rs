@@ -214,7 +214,10 @@ const fn other(name: &'static str, default: &'static str, help: &'static str) ->
 
 /// Says which of the flags given have no effect.
 pub fn note_idle(args: &service::Args) {
-    for flag in FLAGS.iter().filter(|flag| [NONE, RULES].contains(&flag.help)) {
+    for flag in FLAGS
+        .iter()
+        .filter(|flag| [NONE, RULES].contains(&flag.help))
+    {
         if args.is_set(flag.name) {
             tracing::info!(flag = flag.name, why = flag.help, "A flag has no effect");
         }

@@ -28,7 +28,7 @@ commands:
         build static programs for images (deploy/docker/Dockerfile), all services or those named
           --out DIR          where DIR/SERVICE/bin/SERVICE is put (./target/images)
           --dev              without optimisation: quick to build, large
-          --profile NAME     one profile for all, instead of release and, for agents, agent
+          --profile NAME     one profile for all, instead of image and, for agents, agent
 ";
 
 fn main() -> ExitCode {

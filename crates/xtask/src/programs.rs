@@ -55,7 +55,7 @@ const IMAGES: [Image; 7] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     out: PathBuf,
-    /// cargo's profile; `None`: release, and for the agents `agent`.
+    /// cargo's profile; `None`: `image`, and for the agents `agent`.
     profile: Option<String>,
     /// Empty: all.
     services: Vec<String>,
@@ -102,7 +102,7 @@ impl Options {
 /// Builds and lays out what was asked for.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     for image in IMAGES.iter().filter(|image| options.wants(image)) {
-        let usual = if image.is_agent { "agent" } else { "release" };
+        let usual = if image.is_agent { "agent" } else { "image" };
         let profile = options.profile.as_deref().unwrap_or(usual);
         build(image, profile)?;
         // The folder of the profile `dev` has a name of its own.
