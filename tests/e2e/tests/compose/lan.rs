@@ -11,9 +11,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use e2e::{Process, part, wait_for};
+
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 /// The bridge, and this host's end of it.
 pub(crate) struct Lan {
@@ -30,7 +33,10 @@ impl Lan {
     /// With `CI=true`, instead of `None`.
     pub(crate) fn new(dir: &Path) -> Option<Lan> {
         part::program("nsenter", "apt-get install util-linux")?;
-        part::program("ip", "apt-get install iproute2, with /usr/sbin on the PATH")?;
+        if !Path::new("/usr/sbin/ip").is_file() && !Path::new("/sbin/ip").is_file() {
+            part::missing("ip", "apt-get install iproute2");
+            return None;
+        }
         let args = ["--net", "sleep", "infinity"].map(str::to_owned);
         let mut switch = Process::start("switch", Path::new("unshare"), &args, dir);
         let id = switch.id().expect("it has just been started");
@@ -48,8 +54,8 @@ impl Lan {
         inside(id, &["ip", "link", "set", "lan", "up"]);
         let mut lan = Lan {
             switch,
-            // Private to this test program: others may run at the same time.
-            net: std::process::id() % 250,
+            // Private to this network: other tests, and other test programs, may have theirs.
+            net: (std::process::id() * 2 + NETWORKS.fetch_add(1, Ordering::Relaxed)) % 250,
             joined: 0,
         };
         let own = lan.join(None, 1);
@@ -109,7 +115,10 @@ fn inside(process: u32, words: &[&str]) {
 }
 
 fn run(words: &[&str]) {
-    let output = Command::new(words[0]).args(&words[1..]).output();
+    // Debian has ip where not every user looks.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let mut command = Command::new(words[0]);
+    let output = command.args(&words[1..]).env("PATH", path).output();
     let output = output.unwrap_or_else(|error| panic!("{words:?}: {error}"));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words:?}: {error}");

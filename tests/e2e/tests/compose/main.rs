@@ -8,9 +8,11 @@ mod dashboards;
 mod gaps;
 mod host;
 mod lan;
+mod upstream;
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use e2e::{Receiver, get_json, part, post, query, wait_for};
@@ -36,6 +38,9 @@ fn programs() -> PathBuf {
     if let Some(there) = std::env::var_os("FIREWATCH_PROGRAMS") {
         return there.into();
     }
+    // One build for all tests, which would otherwise write over each other's programs.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _guard = ONE.lock();
     let me = std::env::current_exe().unwrap();
     // This test runs from <target>/<profile>/deps.
     let out = me.ancestors().nth(3).unwrap().join("compose-programs");
@@ -206,6 +211,12 @@ impl Site {
             self.absences.end(service, series, start);
         }
     }
+}
+
+#[test]
+fn compose_files_for_upstreams_images() {
+    let dir = tempfile::tempdir().unwrap();
+    upstream::everything_comes_up(dir.path(), &programs());
 }
 
 #[test]
