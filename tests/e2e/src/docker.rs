@@ -308,11 +308,24 @@ impl Drop for Docker {
                 std::thread::sleep(Duration::from_millis(100));
             }
             own.end_containerd();
+            own.unmount();
         }
     }
 }
 
 impl Daemon {
+    /// The network of containers that share the engine's own stays mounted, and the folder could not go.
+    fn unmount(&self) {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        for point in points.filter(|point| Path::new(point).starts_with(self.dir.path())) {
+            if let Ok(point) = std::ffi::CString::new(point) {
+                // SAFETY: a path that ends with a zero byte; what is mounted there is our own engine's.
+                unsafe { libc::umount2(point.as_ptr(), libc::MNT_DETACH) };
+            }
+        }
+    }
+
     /// With `--live-restore` the engine leaves its containerd behind.
     fn end_containerd(&self) {
         let file = self.dir.path().join("exec/containerd/containerd.pid");

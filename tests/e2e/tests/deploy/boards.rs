@@ -206,12 +206,10 @@ fn jvm() {
     let Some(java) = part::program("java", "apt-get install default-jre-headless") else {
         return;
     };
-    let jars = std::env::var_os("KAFKA_JARS").map(|dir| Path::new(&dir).join("jmx"));
-    let agent = jars.and_then(|dir| {
-        let mut files = std::fs::read_dir(dir).ok()?.flatten();
-        files.find_map(|file| {
-            Some(file.path()).filter(|p| p.extension().is_some_and(|e| e == "jar"))
-        })
+    let jars = std::env::var_os("KAFKA_JARS").map_or_else(PathBuf::new, PathBuf::from);
+    let agent = std::fs::read_dir(jars.join("jmx")).ok().and_then(|files| {
+        let mut paths = files.flatten().map(|file| file.path());
+        paths.find(|path| path.extension().is_some_and(|kind| kind == "jar"))
     });
     let Some(agent) = agent else {
         part::missing(
@@ -224,7 +222,7 @@ fn jvm() {
     let rules = dir.path().join("jmx.yml");
     std::fs::write(&rules, "rules: []\n").unwrap();
     let port = free_port();
-    // A program of the JRE itself that runs until it is ended.
+    // A program that runs until it is ended.
     let args = [
         format!(
             "-javaagent:{}=127.0.0.1:{port}:{}",
@@ -232,9 +230,12 @@ fn jvm() {
             rules.display()
         ),
         "-Xmx64m".to_owned(),
-        "-m".to_owned(),
-        "java.rmi/sun.rmi.registry.RegistryImpl".to_owned(),
+        "-Dzookeeper.admin.enableServer=false".to_owned(),
+        "-cp".to_owned(),
+        jars.join("3.9.1/*").display().to_string(),
+        "org.apache.zookeeper.server.ZooKeeperServerMain".to_owned(),
         free_port().to_string(),
+        dir.path().join("zookeeper").display().to_string(),
     ];
     let jvm = Process::start("java", &java, &args, dir.path());
     let start = std::time::Instant::now();
