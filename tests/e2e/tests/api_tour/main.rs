@@ -337,6 +337,15 @@ impl Step {
             }
         }
         if !known.contains(&"body") {
+            let more = known.iter().filter_map(|part| part.strip_prefix("more:"));
+            let more: Vec<String> = more
+                .flat_map(|member| mask::only_in_second(&a.body, &b.body, member))
+                .collect();
+            let known: Vec<&str> = known
+                .iter()
+                .copied()
+                .chain(more.iter().map(String::as_str))
+                .collect();
             let [a, b] = [(&a, theirs), (&b, ours)].map(|(answer, server)| {
                 let text = String::from_utf8_lossy(&answer.body);
                 // Which of the two it is.

@@ -68,6 +68,19 @@ pub fn masked(text: &str, paths: &[&str]) -> String {
     }
 }
 
+/// The members of the object `member` that only the second of two JSON texts has, as parts to be left out.
+pub fn only_in_second(first: &[u8], second: &[u8], member: &str) -> Vec<String> {
+    let object = |text: &[u8]| -> Option<serde_json::Map<String, serde_json::Value>> {
+        let value: serde_json::Value = serde_json::from_slice(text).ok()?;
+        value.get(member)?.as_object().cloned()
+    };
+    let (Some(first), Some(second)) = (object(first), object(second)) else {
+        return Vec::new();
+    };
+    let only = second.keys().filter(|key| !first.contains_key(*key));
+    only.map(|key| format!("-{member}.{key}")).collect()
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
