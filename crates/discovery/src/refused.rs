@@ -173,7 +173,7 @@ sections! {
         port: i64 = 80,
     } no_check;
 
-    Ecs as "aws.plain" + HttpClientConfig {
+    AwsClusters as "aws.plain" + HttpClientConfig {
         region: String = none(),
         endpoint: String = none(),
         access_key: String = none(),
@@ -185,20 +185,6 @@ sections! {
         port: i64 = 80,
         refresh_interval: Duration = secs(60),
         request_concurrency: i64 = 20,
-    } no_check;
-
-    Elasticache as "aws.plain" + HttpClientConfig {
-        region: String = none(),
-        endpoint: String = none(),
-        access_key: String = none(),
-        secret_key: Secret = none(),
-        profile: String = none(),
-        role_arn: String = none(),
-        external_id: String = none(),
-        clusters: Vec<String> = none(),
-        port: i64 = 80,
-        refresh_interval: Duration = secs(60),
-        request_concurrency: i64 = 10,
     } no_check;
 
     Eureka as "eureka.plain" + HttpClientConfig {
@@ -285,20 +271,6 @@ sections! {
         fail(given && bearer, "marathon_sd: at most one of bearer_token, bearer_token_file, auth_token & auth_token_file must be configured")?;
         fail(given && http.authorization.is_some(), "marathon_sd: at most one of auth_token, auth_token_file & authorization must be configured")
     };
-
-    Msk as "aws.plain" + HttpClientConfig {
-        region: String = none(),
-        endpoint: String = none(),
-        access_key: String = none(),
-        secret_key: Secret = none(),
-        profile: String = none(),
-        role_arn: String = none(),
-        external_id: String = none(),
-        clusters: Vec<String> = none(),
-        port: i64 = 80,
-        refresh_interval: Duration = secs(60),
-        request_concurrency: i64 = 10,
-    } no_check;
 
     Nerve as "zookeeper.plain" + Nothing {
         servers: Vec<String> = none(),
@@ -423,20 +395,6 @@ sections! {
         check_url(&puppetdb.url)?;
         fail(puppetdb.query.is_empty(), "query missing")
     };
-
-    Rds as "aws.plain" + HttpClientConfig {
-        region: String = none(),
-        endpoint: String = none(),
-        access_key: String = none(),
-        secret_key: Secret = none(),
-        profile: String = none(),
-        role_arn: String = none(),
-        external_id: String = none(),
-        clusters: Vec<String> = none(),
-        port: i64 = 80,
-        refresh_interval: Duration = secs(60),
-        request_concurrency: i64 = 10,
-    } no_check;
 
     Scaleway as "scaleway.plain" + HttpClientConfig {
         project_id: String = none(),

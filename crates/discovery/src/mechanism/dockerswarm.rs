@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use http_client::HttpClientConfig;
@@ -13,11 +12,10 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use yaml_config::Inline;
 
 use super::moby::{Engine, Filter, check_host};
-use super::{Mechanism, Updates};
+use super::{Mechanism, Updates, moby};
 use crate::group::TargetGroup;
 use crate::labels::{Pairs, join_host_port, last_wins, sanitized};
 use crate::metrics::Metrics;
-use crate::refresh;
 
 const PREFIX: &str = "__meta_dockerswarm_";
 
@@ -76,25 +74,18 @@ impl Mechanism for DockerSwarmConfig {
     }
 
     fn run(self: Box<Self>, updates: Updates, metrics: Metrics) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            let DockerSwarmConfig(Inline {
-                own: section,
-                inlined,
-            }) = *self;
-            let interval = *section.refresh_interval;
-            let host = section.host.clone();
-            let described = ("dockerswarm", host.as_str());
-            let Some(engine) = Engine::new(described, &inlined, interval, &updates, &metrics)
-            else {
-                return;
-            };
-            let asked = Arc::new((engine, section));
-            let look = || {
-                let asked = asked.clone();
-                async move { look(&asked.0, &asked.1).await }
-            };
-            refresh::every(interval, described, &metrics, &updates, look).await;
-        })
+        let section = &self.0.own;
+        let described = (
+            "dockerswarm",
+            section.host.clone(),
+            *section.refresh_interval,
+        );
+        Box::pin(moby::run(
+            described,
+            self.0,
+            (updates, metrics),
+            |asked| async move { look(&asked.0, &asked.1).await },
+        ))
     }
 }
 

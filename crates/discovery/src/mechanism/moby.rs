@@ -2,16 +2,20 @@
 //! `dockerswarm_sd_configs` share it (prometheus/prometheus `discovery/moby`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use http_client::{Client, ClientOptions, HttpClientConfig};
 use serde::de::DeserializeOwned;
+use yaml_config::Inline;
 
 use super::Updates;
 use crate::fetch::{fetch, get};
+use crate::group::TargetGroup;
 use crate::labels::{Pairs, query, sanitized};
 use crate::metrics::Metrics;
+use crate::refresh;
 
 /// A filter: any of the values.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -55,6 +59,26 @@ fn address(host: &str) -> Option<Address> {
         _ => return None,
     };
     Some(Address { url, socket })
+}
+
+/// Asks an engine at the section's intervals, for ever: what `docker_sd_configs` and
+/// `dockerswarm_sd_configs` do.
+pub(super) async fn run<S, F>(
+    (mechanism, host, interval): (&'static str, String, Duration),
+    Inline { own, inlined }: Inline<S, HttpClientConfig>,
+    (updates, metrics): (Updates, Metrics),
+    look: fn(Arc<(Engine, S)>) -> F,
+) where
+    S: Send + Sync,
+    F: Future<Output = Result<Vec<TargetGroup>, String>> + Send,
+{
+    let described = (mechanism, host.as_str());
+    let Some(engine) = Engine::new(described, &inlined, interval, &updates, &metrics) else {
+        return;
+    };
+    let asked = Arc::new((engine, own));
+    let look = || look(asked.clone());
+    refresh::every(interval, described, &metrics, &updates, look).await;
 }
 
 /// An engine that can be asked.
