@@ -284,7 +284,6 @@ impl Config {
     pub fn unavailable(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (name, given) in [
-            ("remote_read", !self.remote_read.is_empty()),
             ("tracing", self.tracing.is_some()),
             (
                 "otlp",
@@ -430,7 +429,6 @@ alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
             [
                 "nomad_sd_configs",
                 "otlp",
-                "remote_read",
                 "remote_write.round_robin_dns",
                 "remote_write.sigv4",
                 "sigv4",

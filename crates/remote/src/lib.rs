@@ -1,4 +1,4 @@
-//! Remote write, both sides: from a request's bytes to appended samples ([`Receiver`]), and from the
+//! Remote write and remote read ([`read`]), both sides. Writing: from a request's bytes to appended samples ([`Receiver`]), and from the
 //! write-ahead log to other stores ([`write::WriteStorage`]); [`push`] sends single requests.
 //!
 //! The endpoints are the services'. A received sample of a series that was seen before costs a hash of
@@ -7,6 +7,7 @@
 //! acknowledged is sent after a restart.
 
 pub mod push;
+pub mod read;
 mod receive;
 mod series_cache;
 pub mod write;

@@ -118,6 +118,21 @@ pub const FLAGS: &[Flag] = &[
         "1m",
         "Longest time that stopping and reloading wait for samples to be sent.",
     ),
+    Flag::int(
+        "storage.remote.read-sample-limit",
+        "50000000",
+        "Most samples of an answer to remote read in one piece; 0: no limit. Streamed answers have none.",
+    ),
+    Flag::int(
+        "storage.remote.read-concurrent-limit",
+        "10",
+        "Most remote reads at once.",
+    ),
+    Flag::size(
+        "storage.remote.read-max-bytes-in-frame",
+        "1048576B",
+        "Bytes of a frame of a streamed answer to remote read, beyond which a series goes on in another.",
+    ),
     Flag::duration(
         "storage.remote.log-retention",
         "6h",

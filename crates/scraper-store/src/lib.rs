@@ -12,7 +12,7 @@ mod handlers;
 pub mod notifications;
 pub mod queries;
 mod reload;
-mod remotes;
+pub mod remotes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -308,6 +308,13 @@ fn build_api(
     let messages = args.list("web.remote-write-receiver.accepted-protobuf-messages");
     let mut api = Api {
         engine: Arc::new(engine),
+        store: Arc::new(remotes::Stores::new(Arc::clone(db), &boot.metrics)),
+        read: api::read::Limits::new(
+            args.count("storage.remote.read-concurrent-limit").max(1),
+            args.int("storage.remote.read-sample-limit").max(0) as u64,
+            args.size("storage.remote.read-max-bytes-in-frame") as usize,
+            &boot.metrics,
+        ),
         db: Arc::clone(db),
         scrapes: Some(Arc::new(Mutex::new(scrapes))),
         config: Arc::default(),

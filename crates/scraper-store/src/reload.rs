@@ -59,6 +59,7 @@ impl Reloader {
         let external_labels = config.global.external_labels();
         let endpoints = remotes::write_endpoints(&config);
         let remote_write = self.remote_write.check(endpoints, &external_labels)?;
+        let stores = self.api.store.check(&config)?;
         let yaml = self.shown(&config).to_yaml().map_err(|e| e.to_string())?;
         (self.api.queries.log).set_file(&config.global.query_log_file)?;
         self.scrapes.lock().apply(config.all_scrape_configs())?;
@@ -66,6 +67,7 @@ impl Reloader {
         let interval = config.global.evaluation_interval.as_ms();
         (self.api.queries.subquery_step_ms).store(interval.max(1), Ordering::Relaxed);
         self.remote_write.apply(remote_write);
+        self.api.store.apply(stores);
         self.external_labels
             .store(Arc::new(external_labels.clone()));
         self.api.config.store(Arc::new(ConfigView {

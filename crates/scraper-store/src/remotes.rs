@@ -5,10 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use model::Labels;
 use parking_lot::Mutex;
-use prometheus_config::{Config, RemoteWriteConfig};
+use prometheus_config::{Config, RemoteReadConfig, RemoteWriteConfig};
 use remote::push::Protocol;
+use remote::read::{AskMetrics, RemoteStore, RemoteStoreConfig};
 use remote::write::{Endpoint, Log, StorageOptions, WriteStorage};
+
+use storage::{Querier, Queryable, StorageError};
 
 use crate::now_ms;
 
@@ -84,6 +89,92 @@ pub fn write_endpoints(config: &Config) -> Vec<Endpoint> {
         }
     };
     config.remote_write.iter().flatten().map(endpoint).collect()
+}
+
+/// Our own samples, and those of the stores of `remote_read`.
+pub struct Stores {
+    db: Arc<tsdb::Db>,
+    metrics: AskMetrics,
+    remote: ArcSwap<Vec<Arc<RemoteStore>>>,
+}
+
+impl Stores {
+    /// Our own samples alone.
+    pub fn new(db: Arc<tsdb::Db>, registry: &telemetry::Registry) -> Stores {
+        Stores {
+            db,
+            metrics: remote::read::ask_metrics(registry),
+            remote: ArcSwap::default(),
+        }
+    }
+
+    /// Builds the stores that a configuration names.
+    ///
+    /// # Errors
+    /// What is wrong with which of them.
+    pub fn check(&self, config: &Config) -> Result<CheckedStores, String> {
+        let build = |one: &RemoteReadConfig| {
+            let db = Arc::clone(&self.db);
+            let local_start = Arc::new(move || db.start_time_ms());
+            let external = config.global.external_labels();
+            let metrics = self.metrics.clone();
+            RemoteStore::new(read_config(one), external, local_start, metrics).map(Arc::new)
+        };
+        let stores = config.remote_read.iter().flatten().map(build);
+        stores
+            .collect::<Result<Vec<_>, String>>()
+            .map(CheckedStores)
+    }
+
+    /// Whether queries ask other stores.
+    pub fn has_remote(&self) -> bool {
+        !self.remote.load().is_empty()
+    }
+
+    /// Puts them in force.
+    pub fn apply(&self, stores: CheckedStores) {
+        self.remote.store(Arc::new(stores.0));
+    }
+}
+
+/// Stores of `remote_read` that can be asked.
+pub struct CheckedStores(Vec<Arc<RemoteStore>>);
+
+impl Queryable for Stores {
+    fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
+        let mut queriers = vec![self.db.querier(min_ms, max_ms)?];
+        for store in self.remote.load().iter() {
+            queriers.push(store.querier(min_ms, max_ms)?);
+        }
+        let encode = tsdb::columns::encode_columns;
+        Ok(storage::merge::merge_queriers(queriers, encode))
+    }
+}
+
+fn read_config(one: &RemoteReadConfig) -> RemoteStoreConfig {
+    let (section, selection) = (&one.section, &one.selection);
+    let shown_url = section.url.redacted();
+    RemoteStoreConfig {
+        name: match section.name.as_str() {
+            "" => format!("{:06x}", labels_hash(&shown_url) & 0xff_ffff),
+            name => name.to_owned(),
+        },
+        url: section.url.as_str().to_owned(),
+        shown_url,
+        http: one.http.clone(),
+        headers: pairs(&section.headers),
+        timeout: std_duration(section.remote_timeout),
+        chunked_read_limit: section.chunked_read_limit,
+        required_matchers: pairs(&selection.required_matchers),
+        read_recent: section.read_recent,
+        filter_external_labels: selection.filter_external_labels,
+        user_agent: USER_AGENT.to_owned(),
+    }
+}
+
+/// A name for what has none.
+fn labels_hash(url: &str) -> u64 {
+    Labels::from([("url", url)]).xxh64()
 }
 
 fn pairs(headers: &BTreeMap<String, String>) -> Vec<(String, String)> {

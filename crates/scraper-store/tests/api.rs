@@ -116,6 +116,16 @@ impl World {
             .collect();
         let api = Api {
             engine,
+            store: Arc::new(scraper_store::remotes::Stores::new(
+                Arc::clone(&db),
+                &telemetry::Registry::new(),
+            )),
+            read: scraper_store::api::read::Limits::new(
+                10,
+                50_000_000,
+                1 << 20,
+                &telemetry::Registry::new(),
+            ),
             db,
             scrapes: None,
             config: Arc::new(arc_swap::ArcSwap::from_pointee(ConfigView::default())),

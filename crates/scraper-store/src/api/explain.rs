@@ -78,7 +78,7 @@ impl Explainer<'_> {
         let result =
             self.api
                 .engine
-                .instant_expr(&*self.api.db, expr, "", self.t_ms, &self.options);
+                .instant_expr(&*self.api.store, expr, "", self.t_ms, &self.options);
         match result {
             Ok(result) => {
                 node.milliseconds = Some(begun.elapsed().as_secs_f64() * 1000.0);

@@ -13,7 +13,7 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
     let (start_ms, end_ms) = super::series::range(call)?;
     let sets = http_api::parse_match_params(call.params.all("match[]"))?;
     let querier = api
-        .db
+        .store
         .querier(start_ms, end_ms)
         .map_err(super::storage_error)?;
     let (names, annotations) = union(limit, &sets, |hints, matchers| {

@@ -19,6 +19,7 @@ mod openapi;
 mod query;
 mod query_range;
 mod query_text;
+pub mod read;
 mod rules;
 mod series;
 pub mod status;
@@ -46,6 +47,7 @@ use tower_http::compression::CompressionLayer;
 use crate::features::ServerFeatures;
 use crate::notifications::Notifications;
 use crate::queries::{Asked, Origin, Queries};
+use crate::remotes::Stores;
 
 pub use rules::RulesSource;
 
@@ -56,6 +58,10 @@ const MAX_FORM_BYTES: usize = 10 << 20;
 pub struct Api {
     pub engine: Arc<promql::Engine>,
     pub db: Arc<tsdb::Db>,
+    /// What queries are answered from: our own samples and those of `remote_read`.
+    pub store: Arc<Stores>,
+    /// Bounds of remote read.
+    pub read: read::Limits,
     /// Absent where nothing is scraped (tests of the API).
     pub scrapes: Option<Arc<parking_lot::Mutex<scrape::Manager>>>,
     /// What the pages show of the configuration in force.
@@ -174,7 +180,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/search/label_names", both(status::no_search))
         .route("/search/label_values", both(status::no_search))
         .route("/write", post(write::handle))
-        .route("/read", post(write::read))
+        .route("/read", post(read::handle))
         .route("/otlp/v1/metrics", post(write::otlp))
         .route("/admin/tsdb/delete_series", admin(admin::delete_series))
         .route(
@@ -404,7 +410,8 @@ impl Api {
         let Ok(expr) = self.engine.parse(params.get("query")) else {
             return false;
         };
-        let small = self.engine.is_small(&*self.db, &expr, times);
+        // Other stores are waited for.
+        let small = !self.store.has_remote() && self.engine.is_small(&*self.db, &expr, times);
         call.expr = Some(expr);
         small
     }
@@ -434,7 +441,7 @@ impl Api {
                     &parsed
                 }
             };
-            let (engine, db) = (&self.engine, &*self.db);
+            let (engine, db) = (&self.engine, &*self.store);
             if step_ms == 0 {
                 engine.instant_expr(db, expr, query, start_ms, &options)
             } else {

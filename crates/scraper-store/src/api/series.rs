@@ -16,7 +16,7 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
     let sets = http_api::parse_match_params(call.params.all("match[]"))
         .map_err(|e| ApiError::parameter("match[]", e))?;
     let querier = api
-        .db
+        .store
         .querier(start_ms, end_ms)
         .map_err(super::storage_error)?;
     let hints = SelectHints {

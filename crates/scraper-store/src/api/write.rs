@@ -134,17 +134,6 @@ fn message_of(headers: &HeaderMap) -> Result<Message, Box<Response>> {
     }
 }
 
-/// Remote read is not served; clients that ask are told so.
-pub(super) async fn read(body: Bytes) -> Response {
-    match snap::raw::Decoder::new().decompress_vec(&body) {
-        Ok(_) => refuse(
-            StatusCode::NOT_IMPLEMENTED,
-            "remote read is not served by this version of scraper-store; query over HTTP or gRPC",
-        ),
-        Err(_) => refuse(StatusCode::BAD_REQUEST, "snappy: corrupt input"),
-    }
-}
-
 /// OTLP intake is not served; clients that send are told so.
 pub(super) async fn otlp() -> Response {
     let text = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";

@@ -59,7 +59,7 @@ impl Query for QueryService {
                     origin: None,
                 };
                 (api.queries).run(&asked, || {
-                    api.engine.instant(&*api.db, query, t_ms, options)
+                    api.engine.instant(&*api.store, query, t_ms, options)
                 })
             })
             .await?;
@@ -112,7 +112,7 @@ impl Query for QueryService {
                 };
                 (api.queries).run(&asked, || {
                     api.engine
-                        .range(&*api.db, query, start_ms, end_ms, step_ms, options)
+                        .range(&*api.store, query, start_ms, end_ms, step_ms, options)
                 })
             })
             .await?;
