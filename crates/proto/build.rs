@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "prometheus/types.proto",
     "prometheus/remote.proto",
     "prometheus/write_v2.proto",
@@ -16,6 +16,8 @@ const FILES: [&str; 11] = [
     "thanos/rules.proto",
     "alertmanager/silence.proto",
     "alertmanager/nflog.proto",
+    "opentelemetry/common.proto",
+    "opentelemetry/metrics.proto",
 ];
 const OURS: [&str; 1] = ["firewatch/alerts.proto"];
 

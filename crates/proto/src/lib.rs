@@ -50,6 +50,28 @@ pub mod nflogpb {
     tonic_include!("nflogpb");
 }
 
+/// What OpenTelemetry sends. The paths within are those that generated code looks for.
+pub mod opentelemetry {
+    pub mod proto {
+        pub mod common {
+            pub mod v1 {
+                tonic_include!("opentelemetry.proto.common.v1");
+            }
+        }
+        pub mod metrics {
+            pub mod v1 {
+                tonic_include!("opentelemetry.proto.metrics.v1");
+            }
+        }
+    }
+}
+
+/// [`opentelemetry`] by shorter names.
+pub mod otlp {
+    pub use super::opentelemetry::proto::common::v1 as common;
+    pub use super::opentelemetry::proto::metrics::v1 as metrics;
+}
+
 /// Our own services.
 pub mod firewatch {
     /// Alerts from an evaluator to a router.
