@@ -286,12 +286,6 @@ impl Config {
         for (name, given) in [
             ("tracing", self.tracing.is_some()),
             (
-                "otlp",
-                self.otlp
-                    .as_ref()
-                    .is_some_and(|otlp| *otlp != OtlpConfig::default()),
-            ),
-            (
                 "sigv4",
                 self.alerting
                     .alertmanagers
@@ -428,7 +422,6 @@ alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
             parse(text).unavailable(),
             [
                 "nomad_sd_configs",
-                "otlp",
                 "remote_write.round_robin_dns",
                 "remote_write.sigv4",
                 "sigv4",

@@ -8,6 +8,7 @@
 //! Sending reads nothing but the log: a queue that is behind costs disk, not memory, and what was not
 //! acknowledged is sent after a restart.
 
+pub mod agent;
 pub mod otlp;
 pub mod push;
 pub mod read;

@@ -54,6 +54,11 @@ pub const FLAGS: &[Flag] = &[
         false,
         "Enable the endpoint that receives remote write requests.",
     ),
+    Flag::bool(
+        "web.enable-otlp-receiver",
+        false,
+        "Enable the endpoint that receives metrics of OpenTelemetry.",
+    ),
     Flag::string(
         "web.remote-write-receiver.accepted-protobuf-messages",
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use model::Labels;
 use parking_lot::Mutex;
 use prometheus_config::{Config, RemoteReadConfig, RemoteWriteConfig};
+use remote::otlp::{LabelNaming, OtlpSettings, Promote, Strategy};
 use remote::push::Protocol;
 use remote::read::{AskMetrics, RemoteStore, RemoteStoreConfig};
 use remote::write::{Endpoint, Log, StorageOptions, WriteStorage};
@@ -89,6 +90,28 @@ pub fn write_endpoints(config: &Config) -> Vec<Endpoint> {
         }
     };
     config.remote_write.iter().flatten().map(endpoint).collect()
+}
+
+/// The section `otlp`; an absent one is the default.
+pub fn otlp_settings(config: &Config, lookback_ms: i64) -> OtlpSettings {
+    let section = config.otlp.clone().unwrap_or_default();
+    let strategy = Strategy::of_name(&section.translation_strategy);
+    OtlpSettings {
+        promote: match section.promote_all_resource_attributes {
+            true => Promote::AllBut(section.ignore_resource_attributes),
+            false => Promote::These(section.promote_resource_attributes),
+        },
+        strategy,
+        keep_identifying_resource_attributes: section.keep_identifying_resource_attributes,
+        convert_histograms_to_nhcb: section.convert_histograms_to_nhcb,
+        promote_scope_metadata: section.promote_scope_metadata,
+        label_naming: LabelNaming {
+            escape: strategy.escape,
+            underscore_sanitization: section.label_name_underscore_sanitization,
+            preserve_multiple_underscores: section.label_name_preserve_multiple_underscores,
+        },
+        lookback_ms,
+    }
 }
 
 /// Our own samples, and those of the stores of `remote_read`.

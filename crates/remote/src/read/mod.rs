@@ -57,8 +57,7 @@ fn with_labels(labels: &Labels, more: &Labels) -> Labels {
 
 /// Appends a frame around a message.
 fn put_frame(out: &mut Vec<u8>, message: &[u8]) {
-    // A vector grows as needed.
-    let _ = prost::encoding::encode_varint(message.len() as u64, out);
+    prost::encoding::encode_varint(message.len() as u64, out);
     out.extend_from_slice(&crc32c::crc32c(message).to_be_bytes());
     out.extend_from_slice(message);
 }

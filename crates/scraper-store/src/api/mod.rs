@@ -16,6 +16,7 @@ mod manners;
 mod metadata;
 mod notifications;
 mod openapi;
+mod otlp;
 mod query;
 mod query_range;
 mod query_text;
@@ -77,6 +78,11 @@ pub struct Api {
     pub queries: Queries,
     pub enable_admin: bool,
     pub enable_remote_write: bool,
+    pub enable_otlp: bool,
+    /// What becomes of OpenTelemetry's metrics; set on reload.
+    pub otlp: ArcSwap<remote::otlp::OtlpSettings>,
+    /// Where samples go that are sent to us.
+    pub appendable: Arc<dyn storage::Appendable>,
     /// Names of the remote write messages that are accepted.
     pub accepted_messages: Vec<String>,
     pub receiver: Arc<remote::Receiver>,
@@ -181,7 +187,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/search/label_values", both(status::no_search))
         .route("/write", post(write::handle))
         .route("/read", post(read::handle))
-        .route("/otlp/v1/metrics", post(write::otlp))
+        .route("/otlp/v1/metrics", post(otlp::handle))
         .route("/admin/tsdb/delete_series", admin(admin::delete_series))
         .route(
             "/admin/tsdb/clean_tombstones",

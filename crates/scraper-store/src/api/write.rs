@@ -56,8 +56,8 @@ pub(super) async fn handle(
     let written = tokio::task::spawn_blocking(move || {
         let request = work.receiver.decompress(&body)?;
         match message {
-            Message::V1 => work.receiver.write_v1(&request, &*work.db),
-            Message::V2 => work.receiver.write_v2(&request, &*work.db),
+            Message::V1 => work.receiver.write_v1(&request, &*work.appendable),
+            Message::V2 => work.receiver.write_v2(&request, &*work.appendable),
         }
     })
     .await;
@@ -132,10 +132,4 @@ fn message_of(headers: &HeaderMap) -> Result<Message, Box<Response>> {
             "{other} encoding (compression) is not accepted by this server; only snappy is acceptable"
         ))),
     }
-}
-
-/// OTLP intake is not served; clients that send are told so.
-pub(super) async fn otlp() -> Response {
-    let text = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";
-    refuse(StatusCode::NOT_FOUND, text)
 }
