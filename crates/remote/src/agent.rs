@@ -735,6 +735,6 @@ mod tests {
         drop(agent);
         let agent = open(dir.path());
         assert_eq!(append(&agent, 99, 6000), Ok(reference));
-        assert!(append(&agent, 5, 6000).unwrap() > 100);
+        assert!(append(&agent, 500, 6000).unwrap() > 100);
     }
 }

@@ -118,6 +118,55 @@ pub const FLAGS: &[Flag] = &[
         "How the write-ahead log is compressed.",
     )
     .hidden(),
+    Flag::bool(
+        "agent",
+        false,
+        "Run as an agent: scrape and send on by remote write, without queries.",
+    ),
+    Flag::string(
+        "storage.agent.path",
+        "data-agent/",
+        "Directory of the agent's log. Use with agent mode only.",
+    ),
+    Flag::size(
+        "storage.agent.wal-segment-size",
+        "0B",
+        "Size of a log segment; 0: 128MiB. Use with agent mode only.",
+    )
+    .hidden(),
+    Flag::bool(
+        "storage.agent.wal-compression",
+        true,
+        "Compress the agent's log. Use with agent mode only.",
+    ),
+    Flag::one_of(
+        "storage.agent.wal-compression-type",
+        &["snappy", "zstd"],
+        "snappy",
+        "How the agent's log is compressed. Use with agent mode only.",
+    )
+    .hidden(),
+    Flag::duration(
+        "storage.agent.wal-truncate-frequency",
+        "0s",
+        "How often the agent's log is truncated; 0: 2h. Use with agent mode only.",
+    )
+    .hidden(),
+    Flag::duration(
+        "storage.agent.retention.min-time",
+        "0s",
+        "How long a series without samples is remembered when the log is truncated; 0: 5m. Use with agent mode only.",
+    ),
+    Flag::duration(
+        "storage.agent.retention.max-time",
+        "0s",
+        "How long the log is kept for an endpoint that does not take it; 0: 4h. Use with agent mode only.",
+    ),
+    Flag::bool(
+        "storage.agent.no-lockfile",
+        false,
+        "Do not create a lock file in the agent's directory. Use with agent mode only.",
+    ),
     Flag::duration(
         "storage.remote.flush-deadline",
         "1m",
@@ -133,9 +182,9 @@ pub const FLAGS: &[Flag] = &[
         "10",
         "Most remote reads at once.",
     ),
-    Flag::size(
+    Flag::int(
         "storage.remote.read-max-bytes-in-frame",
-        "1048576B",
+        "1048576",
         "Bytes of a frame of a streamed answer to remote read, beyond which a series goes on in another.",
     ),
     Flag::duration(

@@ -9,6 +9,7 @@ mod flags;
 mod gate;
 mod grpc;
 mod handlers;
+mod local;
 pub mod notifications;
 pub mod queries;
 mod reload;
@@ -29,6 +30,7 @@ use tsdb::db::Progress;
 use crate::api::status::ServerStatus;
 use crate::api::{Api, RulesSource};
 use crate::gate::Gate;
+use crate::local::Local;
 use crate::notifications::Notifications;
 use crate::reload::Reloader;
 
@@ -69,6 +71,7 @@ fn now_ms() -> i64 {
 pub async fn run(boot: Boot) -> Result<(), Error> {
     let started_ms = now_ms();
     flags::note_idle(&boot.args);
+    local::check_flags(&boot.args)?;
     let web = WebPaths::new(&boot);
     let progress = Arc::new(Progress::default());
     let gate = Gate::new(Arc::clone(&progress));
@@ -89,14 +92,20 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
             .as_millis() as i64,
         boot.args.size("storage.tsdb.retention.size"),
     );
-    let db = open_store(&boot, retention, Arc::clone(&progress)).await?;
+    let local = match boot.args.bool("agent") {
+        true => {
+            progress.done.store(true, Ordering::Release);
+            Local::Agent(local::open_agent(&boot).await?)
+        }
+        false => Local::Server(open_store(&boot, retention, Arc::clone(&progress)).await?),
+    };
     let notifications = Arc::new(Notifications::new(
         boot.args.count("web.max-notifications-subscribers"),
         &boot.metrics,
     ));
     notifications.add(notifications::STARTING, started_ms);
     tell_of_stop(&boot, &notifications);
-    let api = build_api(&boot, &db, progress, Arc::clone(&notifications), |api| {
+    let api = build_api(&boot, &local, progress, Arc::clone(&notifications), |api| {
         if retention.duration_ms > 0 {
             // What these flags come to, as upstream shows them.
             let mut show = |flag: &str, ms: i64| {
@@ -141,12 +150,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
             .ok_or_else(|| Error::new("no scrape manager"))?,
     );
     let external_labels: Arc<ArcSwap<Labels>> = Arc::default();
-    let remote_write = Arc::new(remotes::write_storage(
-        &boot,
-        Arc::clone(&db) as Arc<dyn remote::write::Log>,
-        PathBuf::from(boot.args.str("storage.tsdb.path")),
-        &scrapes,
-    ));
+    let remote_write = Arc::new(remotes::write_storage(&boot, &local, &scrapes));
     let reloader = Arc::new(Reloader {
         remote_write: Arc::clone(&remote_write),
         path: PathBuf::from(boot.args.str("config.file")),
@@ -158,7 +162,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     let loaded = reloader.reload();
     boot.config_loaded(loaded.is_ok());
     if let Err(error) = loaded {
-        db.close()?;
+        local.close()?;
         return Err(Error::new(format!("Error loading config: {error}")));
     }
     let reloading = Arc::clone(&reloader);
@@ -171,21 +175,24 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         let path = reloader.path.clone();
         boot.reload_on_change(interval, move || prometheus_config::fingerprint(&path));
     }
-    let rules = remote_rules(&boot.args)?;
-    let routes = grpc::routes(Arc::clone(&api), external_labels, rules).await?;
-    boot.grpc(routes).await?;
+    if let Some(db) = local.db() {
+        let (api, db) = (Arc::clone(&api), Arc::clone(db));
+        let rules = remote_rules(&boot.args)?;
+        let routes = grpc::routes(api, db, external_labels, rules).await?;
+        boot.grpc(routes).await?;
+    }
     // From here on samples are taken; queries are let through when the log has been read.
     gate.open(api::router(Arc::clone(&api)));
     let replayed = tokio::task::spawn_blocking({
-        let db = Arc::clone(&db);
-        move || db.replayed()
+        let local = local.clone();
+        move || local.replayed()
     });
     tokio::select! {
         replayed = replayed => {
             let replayed =
                 replayed.map_err(|_| Error::new("opening the store panicked; see the log"))?;
             if let Err(error) = replayed {
-                stop(&scrapes, &remote_write, db).await?;
+                stop(&scrapes, &remote_write, local).await?;
                 return Err(Error::new(format!("opening storage failed: {error}")));
             }
             notifications.remove(notifications::STARTING);
@@ -194,7 +201,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         }
         () = boot.shutdown.requested() => {}
     }
-    stop(&scrapes, &remote_write, db).await
+    stop(&scrapes, &remote_write, local).await
 }
 
 /// When the server stops its listeners are told, and their streams end: open ones would hold up the stop.
@@ -217,12 +224,12 @@ fn tell_of_stop(boot: &Boot, notifications: &Arc<Notifications>) {
 async fn stop(
     scrapes: &Mutex<scrape::Manager>,
     remote_write: &remote::write::WriteStorage,
-    db: Arc<Db>,
+    local: Local,
 ) -> Result<(), Error> {
     // Nobody else changes the jobs any more.
     scrapes.lock().shutdown().await;
     remote_write.stop().await;
-    let closed = tokio::task::spawn_blocking(move || db.close()).await;
+    let closed = tokio::task::spawn_blocking(move || local.close()).await;
     closed.map_err(|_| Error::new("closing the store panicked; see the log"))??;
     Ok(())
 }
@@ -234,14 +241,7 @@ async fn open_store(
 ) -> Result<Arc<Db>, Error> {
     let args = &boot.args;
     let millis = |name: &str| args.duration(name).as_millis() as i64;
-    let compression = match (
-        args.bool("storage.tsdb.wal-compression"),
-        args.str("storage.tsdb.wal-compression-type"),
-    ) {
-        (false, _) => tsdb_format::wal::page::Compression::None,
-        (true, "zstd") => tsdb_format::wal::page::Compression::Zstd,
-        (true, _) => tsdb_format::wal::page::Compression::Snappy,
-    };
+    let compression = local::compression(args, "storage.tsdb.wal-compression");
     let mut options = tsdb::Options::new(args.str("storage.tsdb.path"));
     options.registry = boot.metrics.clone();
     options.no_lockfile = args.bool("storage.tsdb.no-lockfile");
@@ -269,7 +269,7 @@ async fn open_store(
 
 fn build_api(
     boot: &Boot,
-    db: &Arc<Db>,
+    local: &Local,
     progress: Arc<Progress>,
     notifications: Arc<Notifications>,
     finish: impl FnOnce(&mut Api),
@@ -292,7 +292,7 @@ fn build_api(
     });
     let rules = remote_rules(args)?.map(|rules| Arc::new(rules) as Arc<dyn RulesSource>);
     let scrapes = scrape::Manager::new(
-        Arc::clone(db) as Arc<dyn storage::Appendable>,
+        local.appendable(),
         scrape::Metrics::new(&boot.metrics),
         discovery::Metrics::new(&boot.metrics),
         scrape::Options {
@@ -308,14 +308,14 @@ fn build_api(
     let messages = args.list("web.remote-write-receiver.accepted-protobuf-messages");
     let mut api = Api {
         engine: Arc::new(engine),
-        store: Arc::new(remotes::Stores::new(Arc::clone(db), &boot.metrics)),
+        store: Arc::new(remotes::Stores::new(local.db().cloned(), &boot.metrics)),
         read: api::read::Limits::new(
             args.count("storage.remote.read-concurrent-limit").max(1),
             args.int("storage.remote.read-sample-limit").max(0) as u64,
-            args.size("storage.remote.read-max-bytes-in-frame") as usize,
+            args.count("storage.remote.read-max-bytes-in-frame"),
             &boot.metrics,
         ),
-        db: Arc::clone(db),
+        db: local.db().cloned(),
         scrapes: Some(Arc::new(Mutex::new(scrapes))),
         config: Arc::default(),
         flags: args
@@ -333,7 +333,7 @@ fn build_api(
         enable_remote_write: args.bool("web.enable-remote-write-receiver"),
         enable_otlp: args.bool("web.enable-otlp-receiver"),
         otlp: ArcSwap::default(),
-        appendable: Arc::clone(db) as Arc<dyn storage::Appendable>,
+        appendable: local.appendable(),
         accepted_messages: messages.to_vec(),
         receiver: Arc::new(remote::Receiver::new(MAX_WRITE_BYTES)),
         cors_origin,

@@ -46,8 +46,11 @@ impl Reloader {
     }
 
     fn try_reload(&self) -> Result<(), String> {
-        let config =
-            Config::load(&self.path, &LoadOptions::default()).map_err(|e| e.to_string())?;
+        let options = LoadOptions {
+            agent: self.api.db.is_none(),
+            ..LoadOptions::default()
+        };
+        let config = Config::load(&self.path, &options).map_err(|e| e.to_string())?;
         let unavailable = config.unavailable();
         if !unavailable.is_empty() {
             return Err(format!(
@@ -103,7 +106,9 @@ impl Reloader {
     }
 
     fn apply_storage(&self, config: &Config) {
-        let db = &self.api.db;
+        let Some(db) = &self.api.db else {
+            return;
+        };
         let tsdb = config.storage.tsdb.clone().unwrap_or_default();
         db.set_out_of_order_window_ms(tsdb.out_of_order_time_window.as_ms());
         db.set_stale_series_threshold(tsdb.stale_series_compaction_threshold.unwrap_or(0.0));

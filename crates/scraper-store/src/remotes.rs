@@ -12,11 +12,15 @@ use prometheus_config::{Config, RemoteReadConfig, RemoteWriteConfig};
 use remote::otlp::{LabelNaming, OtlpSettings, Promote, Strategy};
 use remote::push::Protocol;
 use remote::read::{AskMetrics, RemoteStore, RemoteStoreConfig};
-use remote::write::{Endpoint, Log, StorageOptions, WriteStorage};
+use remote::write::{Endpoint, StorageOptions, WriteStorage};
 
 use storage::{Querier, Queryable, StorageError};
 
+use crate::local::{Local, duration_or};
 use crate::now_ms;
+
+/// What an agent answers to questions, in upstream's words.
+pub const UNAVAILABLE: &str = "unavailable with Prometheus Agent";
 
 /// What receivers are told who we are: upstream's name, which some of them look at.
 const USER_AGENT: &str = "Prometheus/3.14.0";
@@ -24,8 +28,7 @@ const USER_AGENT: &str = "Prometheus/3.14.0";
 /// The queues of remote write, none of them running yet.
 pub fn write_storage(
     boot: &service::Boot,
-    log: Arc<dyn Log>,
-    dir: PathBuf,
+    local: &Local,
     scrapes: &Arc<Mutex<scrape::Manager>>,
 ) -> WriteStorage {
     let scrapes = Arc::clone(scrapes);
@@ -39,16 +42,27 @@ pub fn write_storage(
         }
         metrics.into_iter().collect()
     };
+    let args = &boot.args;
+    let (dir, keep) = match local {
+        Local::Server(_) => (
+            "storage.tsdb.path",
+            args.duration("storage.remote.log-retention"),
+        ),
+        Local::Agent(_) => (
+            "storage.agent.path",
+            duration_or(args, "storage.agent.retention.max-time", 4 * 3600),
+        ),
+    };
     let options = StorageOptions {
-        dir: dir.join("remote_write"),
+        dir: PathBuf::from(args.str(dir)).join("remote_write"),
         registry: boot.metrics.clone(),
         clock: Arc::new(now_ms),
         metadata: Arc::new(metadata),
         user_agent: USER_AGENT.to_owned(),
-        flush_deadline: boot.args.duration("storage.remote.flush-deadline"),
-        keep: boot.args.duration("storage.remote.log-retention"),
+        flush_deadline: args.duration("storage.remote.flush-deadline"),
+        keep,
     };
-    WriteStorage::new(options, log)
+    WriteStorage::new(options, local.log())
 }
 
 /// The endpoints of `remote_write`.
@@ -116,14 +130,15 @@ pub fn otlp_settings(config: &Config, lookback_ms: i64) -> OtlpSettings {
 
 /// Our own samples, and those of the stores of `remote_read`.
 pub struct Stores {
-    db: Arc<tsdb::Db>,
+    /// An agent has none.
+    db: Option<Arc<tsdb::Db>>,
     metrics: AskMetrics,
     remote: ArcSwap<Vec<Arc<RemoteStore>>>,
 }
 
 impl Stores {
     /// Our own samples alone.
-    pub fn new(db: Arc<tsdb::Db>, registry: &telemetry::Registry) -> Stores {
+    pub fn new(db: Option<Arc<tsdb::Db>>, registry: &telemetry::Registry) -> Stores {
         Stores {
             db,
             metrics: remote::read::ask_metrics(registry),
@@ -137,8 +152,9 @@ impl Stores {
     /// What is wrong with which of them.
     pub fn check(&self, config: &Config) -> Result<CheckedStores, String> {
         let build = |one: &RemoteReadConfig| {
-            let db = Arc::clone(&self.db);
-            let local_start = Arc::new(move || db.start_time_ms());
+            let db = self.db.clone();
+            let start = move || db.as_ref().map_or(i64::MAX, |db| db.start_time_ms());
+            let local_start = Arc::new(start);
             let external = config.global.external_labels();
             let metrics = self.metrics.clone();
             RemoteStore::new(read_config(one), external, local_start, metrics).map(Arc::new)
@@ -165,7 +181,10 @@ pub struct CheckedStores(Vec<Arc<RemoteStore>>);
 
 impl Queryable for Stores {
     fn querier(&self, min_ms: i64, max_ms: i64) -> Result<Box<dyn Querier>, StorageError> {
-        let mut queriers = vec![self.db.querier(min_ms, max_ms)?];
+        let Some(db) = &self.db else {
+            return Err(StorageError::Other(UNAVAILABLE.to_owned()));
+        };
+        let mut queriers = vec![db.querier(min_ms, max_ms)?];
         for store in self.remote.load().iter() {
             queriers.push(store.querier(min_ms, max_ms)?);
         }

@@ -117,7 +117,7 @@ impl World {
         let api = Api {
             engine,
             store: Arc::new(scraper_store::remotes::Stores::new(
-                Arc::clone(&db),
+                Some(Arc::clone(&db)),
                 &telemetry::Registry::new(),
             )),
             read: scraper_store::api::read::Limits::new(
@@ -129,7 +129,7 @@ impl World {
             enable_otlp: false,
             otlp: arc_swap::ArcSwap::default(),
             appendable: Arc::clone(&db) as Arc<dyn storage::Appendable>,
-            db,
+            db: Some(db),
             scrapes: None,
             config: Arc::new(arc_swap::ArcSwap::from_pointee(ConfigView::default())),
             flags,

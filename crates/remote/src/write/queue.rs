@@ -73,12 +73,7 @@ impl Queue {
             scratch: Scratch::default(),
         };
         metrics.segment.set(start.segment as f64);
-        // The same shards as before resume each where it was; others all at the first of them.
-        let starts = match resume.len() == shards {
-            true => resume,
-            false => vec![Progress::at(start); shards],
-        };
-        reader.start_shards(&starts);
+        reader.start_shards(&resume);
         shared.save();
         let thread = std::thread::Builder::new()
             .name("remote-write".to_owned())
@@ -116,7 +111,7 @@ impl Queue {
     }
 }
 
-/// Where to begin, and with how many shards.
+/// Where the shards begin, and how many there shall be.
 fn beginning(shared: &Shared, log: &dyn Log) -> Result<(Vec<Progress>, usize), String> {
     let settings = &shared.settings;
     let bound = |shards: usize| shards.clamp(settings.min_shards, settings.max_shards);
@@ -133,6 +128,8 @@ fn beginning(shared: &Shared, log: &dyn Log) -> Result<(Vec<Progress>, usize), S
     if resume.is_empty() {
         return Ok((vec![Progress::at(end); bound(1)], bound(1)));
     }
+    // As many shards as before: each goes on where it was. Another number comes when all of them are
+    // past what any of them has sent.
     let shards = bound(resume.len());
     Ok((resume, shards))
 }
@@ -293,7 +290,10 @@ impl Reader {
     fn reshard(&mut self) {
         let wanted = self.wanted.load(Ordering::Relaxed);
         let shards = Arc::clone(&self.shared.shards.read());
-        if wanted == shards.len() || !shards.iter().all(|shard| shard.drain(&self.shared)) {
+        if wanted == shards.len() || *self.shared.reader.lock() < self.skip.until {
+            return;
+        }
+        if !shards.iter().all(|shard| shard.drain(&self.shared)) {
             return;
         }
         shards.iter().for_each(|shard| shard.close());

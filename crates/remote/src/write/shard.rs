@@ -290,6 +290,14 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
+/// How long a request that failed before may take after its queue was told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+async fn stopped_for(shared: &Shared, time: Duration) {
+    shared.stopping.cancelled().await;
+    tokio::time::sleep(time).await;
+}
+
 /// What became of a request that was tried until it was settled.
 pub(crate) enum Settled {
     Taken,
@@ -314,8 +322,8 @@ where
         let result = tokio::select! {
             result = attempt(tries) => result,
             () = shared.hard.cancelled() => return (Settled::Stopped, None),
-            // It failed before: it is not worth waiting for.
-            () = shared.stopping.cancelled(), if tries > 0 => return (Settled::Stopped, None),
+            // It failed before: it is not worth waiting for long.
+            () = stopped_for(shared, GRACE), if tries > 0 => return (Settled::Stopped, None),
         };
         let error = match result {
             Ok(()) => return (Settled::Taken, None),

@@ -26,7 +26,7 @@ pub(super) fn delete_series(api: &Api, call: &Call) -> Answer {
         .map_err(|e| ApiError::parameter("match[]", e))?;
     // A selector without matchers selects nothing.
     for matchers in sets.iter().filter(|set| !set.is_empty()) {
-        api.db
+        api.db()
             .delete_series(start_ms, end_ms, matchers)
             .map_err(internal)?;
     }
@@ -35,7 +35,7 @@ pub(super) fn delete_series(api: &Api, call: &Call) -> Answer {
 
 pub(super) fn clean_tombstones(api: &Api, _: &Call) -> Answer {
     enabled(api)?;
-    api.db.clean_tombstones().map_err(internal)?;
+    api.db().clean_tombstones().map_err(internal)?;
     Ok(Vec::new())
 }
 
@@ -58,7 +58,7 @@ pub(super) fn snapshot(api: &Api, call: &Call) -> Answer {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| u64::from(since.subsec_nanos()) ^ since.as_secs());
     let name = format!("{}-{unique:016x}", now.strftime("%Y%m%dT%H%M%SZ"));
-    let dir = api.db.options().dir.join("snapshots").join(&name);
-    api.db.snapshot(&dir, !skip_head).map_err(internal)?;
+    let dir = api.db().options().dir.join("snapshots").join(&name);
+    api.db().snapshot(&dir, !skip_head).map_err(internal)?;
     Ok(Envelope::data(&serde_json::json!({ "name": name })))
 }

@@ -24,7 +24,7 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
         // No content.
         return Ok(Vec::new());
     }
-    let found = api.db.exemplars(start_ms, end_ms, &selectors);
+    let found = api.db().exemplars(start_ms, end_ms, &selectors);
     Ok(Envelope::success(&Annotations::default(), |out| {
         out.push(b'[');
         for (i, series) in found.iter().enumerate() {

@@ -85,7 +85,7 @@ fn newest(api: &Api, params: &Params) -> Result<Vec<(Labels, i64, Newest)>, ApiE
     let now_ms = api.now_ms();
     let start_ms = now_ms - api.lookback_delta_ms;
     let querier = api
-        .db
+        .db()
         .querier(start_ms, now_ms)
         .map_err(super::storage_error)?;
     let hints = SelectHints {

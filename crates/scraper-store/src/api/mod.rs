@@ -48,7 +48,7 @@ use tower_http::compression::CompressionLayer;
 use crate::features::ServerFeatures;
 use crate::notifications::Notifications;
 use crate::queries::{Asked, Origin, Queries};
-use crate::remotes::Stores;
+use crate::remotes::{Stores, UNAVAILABLE};
 
 pub use rules::RulesSource;
 
@@ -58,7 +58,8 @@ const MAX_FORM_BYTES: usize = 10 << 20;
 /// What the endpoints need.
 pub struct Api {
     pub engine: Arc<promql::Engine>,
-    pub db: Arc<tsdb::Db>,
+    /// Our own samples; an agent has none.
+    pub db: Option<Arc<tsdb::Db>>,
     /// What queries are answered from: our own samples and those of `remote_read`.
     pub store: Arc<Stores>,
     /// Bounds of remote read.
@@ -196,14 +197,54 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/admin/tsdb/snapshot", admin(admin::snapshot));
     let all = Router::new()
         .nest("/api/v1", routes)
-        .route("/federate", get(federate::handle))
+        .merge(match api.db.is_some() {
+            true => Router::new().route("/federate", get(federate::handle)),
+            false => Router::new(),
+        })
         .route("/version", get(status::version))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .with_state(Arc::clone(&api));
     // A fallback, since a route's list of methods would be added behind the back of layers around it.
     Router::new()
         .fallback_service(all)
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&api),
+            agent,
+        ))
         .layer(axum::middleware::from_fn_with_state(api, manners::apply))
+}
+
+/// Paths below `/api/v1` that an agent answers: it has targets, but no samples.
+const OF_AGENTS: [&str; 16] = [
+    "metadata",
+    "targets",
+    "targets/metadata",
+    "targets/relabel_steps",
+    "scrape_pools",
+    "status/config",
+    "status/flags",
+    "status/buildinfo",
+    "status/runtimeinfo",
+    "status/walreplay",
+    "features",
+    "notifications",
+    "notifications/live",
+    "openapi.yaml",
+    "write",
+    "otlp/v1/metrics",
+];
+
+/// Refuses what an agent cannot answer.
+async fn agent(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let path = request.uri().path().strip_prefix("/api/v1/");
+    if api.db.is_none() && path.is_some_and(|path| !OF_AGENTS.contains(&path)) {
+        return failed(&ApiError::new(ErrorType::Execution, UNAVAILABLE));
+    }
+    next.run(request).await
 }
 
 /// A page of one line, as Go's `http.Error` writes it.
@@ -359,6 +400,12 @@ pub(crate) fn failed(error: &ApiError) -> Response {
 }
 
 impl Api {
+    /// Our own samples.
+    fn db(&self) -> &tsdb::Db {
+        let db = self.db.as_deref();
+        db.expect("an agent refuses requests that come here")
+    }
+
     fn now_ms(&self) -> i64 {
         (self.now)()
     }
@@ -417,7 +464,7 @@ impl Api {
             return false;
         };
         // Other stores are waited for.
-        let small = !self.store.has_remote() && self.engine.is_small(&*self.db, &expr, times);
+        let small = !self.store.has_remote() && self.engine.is_small(&*self.store, &expr, times);
         call.expr = Some(expr);
         small
     }

@@ -158,7 +158,7 @@ pub(super) fn tsdb(api: &Api, call: &Call) -> Answer {
             Ok(limit) => limit,
         },
     };
-    let stats = api.db.head_stats(limit);
+    let stats = api.db().head_stats(limit);
     Ok(Envelope::data(&TsdbStatus {
         head_stats: HeadStats {
             num_series: stats.series,
@@ -209,7 +209,7 @@ fn list(counts: Vec<Count>) -> Vec<Named> {
 /// The blocks on disk, as their `meta.json` describes them.
 pub(super) fn blocks(api: &Api, _: &Call) -> Answer {
     let mut blocks = Vec::new();
-    for block in api.db.blocks() {
+    for block in api.db().blocks() {
         // One that compaction has just replaced is gone.
         let Ok(text) = std::fs::read(block.dir.join(tsdb_format::meta::FILE_NAME)) else {
             continue;

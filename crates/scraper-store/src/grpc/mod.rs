@@ -29,25 +29,26 @@ const MAX_REQUEST_BYTES: usize = 64 << 20;
 /// Only if the built-in descriptors did not decode.
 pub async fn routes(
     api: Arc<Api>,
+    db: Arc<tsdb::Db>,
     external_labels: Arc<arc_swap::ArcSwap<model::Labels>>,
     rules: Option<RemoteRules>,
 ) -> Result<axum::Router, service::Error> {
     let writeable = writeable_store::Store {
-        db: Arc::clone(&api.db),
+        to: Arc::clone(&api.appendable),
         receiver: Arc::clone(&api.receiver),
     };
     let writeable =
         WriteableStoreServer::new(writeable).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut services = GrpcServices::new(proto::DESCRIPTORS)?;
     let info = info::InfoService {
-        db: Arc::clone(&api.db),
+        db: Arc::clone(&db),
         now: Arc::clone(&api.now),
         external_labels: Arc::clone(&external_labels),
         rules: rules.is_some(),
     };
     services.add(InfoServer::new(info)).await;
     let series = store::StoreService {
-        db: Arc::clone(&api.db),
+        db,
         external_labels: Arc::clone(&external_labels),
     };
     services

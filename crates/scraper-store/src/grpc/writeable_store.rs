@@ -9,7 +9,7 @@ use remote::{Receiver, WriteError};
 use tonic::{Request, Response, Status};
 
 pub(super) struct Store {
-    pub db: Arc<tsdb::Db>,
+    pub to: Arc<dyn storage::Appendable>,
     pub receiver: Arc<Receiver>,
 }
 
@@ -22,10 +22,10 @@ impl WriteableStore for Store {
         request: Request<WriteRequest>,
     ) -> Result<Response<WriteResponse>, Status> {
         let request = request.into_inner();
-        let db = Arc::clone(&self.db);
+        let to = Arc::clone(&self.to);
         let receiver = Arc::clone(&self.receiver);
         let written =
-            tokio::task::spawn_blocking(move || receiver.write_v1(&request.encode_to_vec(), &*db))
+            tokio::task::spawn_blocking(move || receiver.write_v1(&request.encode_to_vec(), &*to))
                 .await
                 .map_err(|_| Status::internal("writing panicked; see the log"))?;
         match written {

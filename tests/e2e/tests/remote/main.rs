@@ -6,6 +6,8 @@
     reason = "a test that cannot go on may say so by panicking"
 )]
 
+mod agent;
+mod otlp;
 mod read;
 mod store;
 mod write;

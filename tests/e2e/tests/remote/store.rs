@@ -15,6 +15,8 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Ours,
+    /// Ours as an agent: answers no query.
+    Agent,
     Prometheus,
     Victoria,
     /// Takes and forwards, and answers no query.
@@ -24,7 +26,7 @@ pub enum Kind {
 impl Kind {
     fn program(self) -> Option<PathBuf> {
         match self {
-            Kind::Ours => Some(part::build(&["scraper-store"]).join("scraper-store")),
+            Kind::Ours | Kind::Agent => Some(part::build(&["scraper-store"]).join("scraper-store")),
             Kind::Prometheus => part::peer("prometheus"),
             Kind::Victoria => part::peer("victoria-metrics"),
             Kind::VmAgent => part::peer("vmagent"),
@@ -52,6 +54,13 @@ impl Store {
         let text = format!("global: {{external_labels: {{from: {name}}}}}\n{config}\n");
         std::fs::write(&file, text).unwrap();
         let mut args = match kind {
+            Kind::Agent => vec![
+                "--agent".to_owned(),
+                format!("--config.file={}", file.display()),
+                format!("--storage.agent.path={data}"),
+                format!("--web.listen-address={address}"),
+                "--web.enable-remote-write-receiver".to_owned(),
+            ],
             Kind::Ours | Kind::Prometheus => vec![
                 format!("--config.file={}", file.display()),
                 format!("--storage.tsdb.path={data}"),
@@ -87,7 +96,7 @@ impl Store {
 
     pub fn ready(&self) {
         let path = match self.kind {
-            Kind::Ours | Kind::Prometheus => "-/ready",
+            Kind::Ours | Kind::Agent | Kind::Prometheus => "-/ready",
             Kind::Victoria | Kind::VmAgent => "health",
         };
         wait_for(&format!("{:?} gets ready", self.kind), LIMIT, || {
