@@ -249,7 +249,7 @@ fn otlp() -> m::ExportMetricsServiceRequest {
     }
 }
 
-const JSON: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}}]},"scopeMetrics":[{"metrics":[{"name":"a","unit":"1","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"asInt":"7","timeUnixNano":"1000000000","attributes":[{"key":"k","value":{"arrayValue":{"values":[{"intValue":"3"}]}}}],"exemplars":[{"traceId":"0af7","asDouble":1e3}]}]}},{"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"count":"5","scale":2,"positive":{"offset":1,"bucketCounts":["3",1]}}]}}]}]}]}"#;
+const JSON: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}}]},"scopeMetrics":[{"metrics":[{"name":"a","unit":"1","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"asInt":"7","timeUnixNano":"1000000000","attributes":[{"key":"k","value":{"arrayValue":{"values":[{"intValue":"3"}]}}}],"exemplars":[{"traceId":"0af7","asDouble":1e3}]}]}},{"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"count":"5","scale":2,"zeroCount":"1","positive":{"offset":1,"bucketCounts":["3",1]}}]}}]}]}]}"#;
 
 /// A good input with some of its bytes changed, or any bytes.
 fn mutated(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
