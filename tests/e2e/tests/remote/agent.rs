@@ -15,7 +15,7 @@ fn an_agent_sends_on_and_answers_no_query() {
     let config = format!(
         "scrape_configs: [{{job_name: receiver, scrape_interval: 1s, static_configs: [{{targets: ['{}']}}]}}]
 remote_write:
-- {{url: {}/api/v1/write, queue_config: {{batch_send_deadline: 200ms, max_backoff: 500ms}}}}
+- {{url: {}/api/v1/write, send_native_histograms: true, queue_config: {{batch_send_deadline: 200ms, max_backoff: 500ms}}}}
 ",
         to.url.trim_start_matches("http://"),
         to.url
