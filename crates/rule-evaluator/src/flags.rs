@@ -5,16 +5,8 @@ use service::Flag;
 /// The table; the kit adds `--log.*`, `--web.listen-address`, `--web.config.file`, `--grpc-address`.
 pub const FLAGS: &[Flag] = &[
     Flag::string("config.file", "prometheus.yml", "Prometheus configuration file path."),
-    Flag::bool(
-        "config.auto-reload",
-        false,
-        "Reload the configuration by itself when its files change.",
-    ),
-    Flag::duration(
-        "config.auto-reload-interval",
-        "30s",
-        "How often to look for changes of the configuration files.",
-    ),
+    service::AUTO_RELOAD,
+    service::AUTO_RELOAD_INTERVAL,
     Flag::string(
         "query.grpc-address",
         "127.0.0.1:10901",

@@ -9,16 +9,8 @@ pub const FLAGS: &[Flag] = &[
         "prometheus.yml",
         "Prometheus configuration file path.",
     ),
-    Flag::bool(
-        "config.auto-reload",
-        false,
-        "Reload the configuration by itself when its files change.",
-    ),
-    Flag::duration(
-        "config.auto-reload-interval",
-        "30s",
-        "How often to look for changes of the configuration files.",
-    ),
+    service::AUTO_RELOAD,
+    service::AUTO_RELOAD_INTERVAL,
     Flag::duration(
         "web.read-timeout",
         "5m",

@@ -65,3 +65,17 @@ pub(crate) fn of(program: &Program) -> Vec<Flag> {
     flags.extend([LOG_LEVEL, LOG_FORMAT, HEALTHCHECK, VERSION]);
     flags
 }
+
+/// `--config.auto-reload`, of services that call [`crate::Boot::reload_on_change`].
+pub const AUTO_RELOAD: Flag = Flag::bool(
+    "config.auto-reload",
+    false,
+    "Reload the configuration by itself when its files change.",
+);
+
+/// `--config.auto-reload-interval`.
+pub const AUTO_RELOAD_INTERVAL: Flag = Flag::duration(
+    "config.auto-reload-interval",
+    "30s",
+    "How often to look for changes of the configuration files.",
+);

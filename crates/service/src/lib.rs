@@ -41,6 +41,7 @@ pub mod flags;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod healthcheck;
+mod heap;
 mod kit_flags;
 mod landing;
 mod logging;
@@ -60,6 +61,8 @@ pub use error::Error;
 pub use flags::{Args, Flag, Kind};
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcServices;
+pub use heap::without_huge_pages;
+pub use kit_flags::{AUTO_RELOAD, AUTO_RELOAD_INTERVAL};
 pub use landing::landing_page;
 pub use logging::{LogFormat, LogLevel, init as init_logging};
 pub use program::{FlagStyle, Program, main};
