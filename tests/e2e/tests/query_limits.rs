@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use e2e::{Process, Stack, free_port, part, wait_for};
 use serde_json::Value;
 
-/// Takes minutes if nobody stops it, and few samples.
-const LONG: &str = "quantile_over_time(0.5,%20vector(time())[100h:10s])";
+/// Takes a minute if nobody stops it (each window is gone through twice), and few samples.
+const LONG: &str =
+    "stddev_over_time(vector(time())[100h:10s])%2Bstdvar_over_time(vector(time())[100h:10s])";
 const LONG_RANGE: &str = "start=1700000000&end=1700010999&step=1";
 
 struct Store {

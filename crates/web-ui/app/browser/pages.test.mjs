@@ -150,7 +150,7 @@ test('a down target is found with its error, among thousands', async () => {
   await waitForText(page, 'connection refused');
   await page.waitForFunction(() => document.querySelectorAll('[data-health]').length === 1);
   await button(page, 'More').click();
-  await waitForText(page, 'sourceLabels: ["__address__"]');
+  await waitForText(page, 'source_labels: ["__address__"]');
   await page.close();
 });
 
