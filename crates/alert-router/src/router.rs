@@ -220,9 +220,9 @@ impl Router {
         let known = store(
             &mut self.alerts,
             &mut self.per_name,
-            inhibitor,
             fingerprint,
             &alert,
+            || inhibitor.sides(&alert.labels),
         );
         inhibitor.update(&known.sides, fingerprint, alert.ends_at);
         let renewed = known
@@ -485,12 +485,13 @@ impl Router {
         match record {
             Record::Alert(alert) => {
                 let fingerprint = alert.fingerprint();
+                // `resume` looks at the rules, once for each alert that is left.
                 store(
                     &mut self.alerts,
                     &mut self.per_name,
-                    &self.inhibitor,
                     fingerprint,
                     &alert,
+                    Sides::default,
                 );
             }
             Record::Refresh {
@@ -547,13 +548,13 @@ impl Router {
     }
 }
 
-/// Keeps an alert, in place of what was known under its fingerprint.
+/// Keeps an alert, in place of what was known under its fingerprint; `sides` are those of a new one.
 fn store<'a>(
     alerts: &'a mut HashMap<u64, Known>,
     per_name: &mut HashMap<String, usize>,
-    inhibitor: &Inhibitor,
     fingerprint: u64,
     alert: &Arc<Alert>,
+    sides: impl FnOnce() -> Sides,
 ) -> &'a mut Known {
     match alerts.entry(fingerprint) {
         Entry::Occupied(known) => {
@@ -565,7 +566,7 @@ fn store<'a>(
             *per_name.entry(alert.name().to_owned()).or_default() += 1;
             free.insert(Known {
                 alert: Arc::clone(alert),
-                sides: inhibitor.sides(&alert.labels),
+                sides: sides(),
                 silences: Matching::default(),
                 groups: Box::default(),
             })

@@ -2,6 +2,7 @@
 //! upstream's words, so that a configuration is right or wrong here as it is there; a service that loads
 //! one then refuses it by its key ([`crate::Configs::refused`]), and nothing is passed over silently.
 
+use golang::strconv::quote as quoted;
 use http_client::{HttpClientConfig, TlsConfig};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use yaml_config::{Duration, Inline, Secret, Url};
@@ -63,10 +64,6 @@ fn secs(seconds: u64) -> Duration {
 
 fn text(text: &str) -> String {
     text.to_owned()
-}
-
-fn quoted(text: &str) -> String {
-    golang::strconv::quote(text)
 }
 
 fn fail(wrong: bool, message: impl Into<String>) -> Checked {

@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
 use parking_lot::Mutex;
-use storage::{AppendError, Appendable, Appender, SeriesRef};
+use storage::{AppendError, Appendable, Appender, SeriesRef, check_exemplar_length};
 use telemetry::{Counter, Gauge, Registry};
 use tsdb::Error;
 use tsdb::fs::{FileSystem, RealFs};
@@ -539,14 +539,7 @@ impl Appender for Batch {
         labels: &Labels,
         exemplar: &Exemplar,
     ) -> Result<SeriesRef, AppendError> {
-        const MAX_RUNES: usize = 128;
-        let runes = |text: &str| text.chars().count();
-        let length: usize = (exemplar.labels.iter())
-            .map(|(name, value)| runes(name) + runes(value))
-            .sum();
-        if length > MAX_RUNES {
-            return Err(AppendError::ExemplarLabelLength);
-        }
+        check_exemplar_length(&exemplar.labels)?;
         let mut series = self.agent.0.series.lock();
         let known = match series.by_reference.contains_key(&reference) {
             true => Some(reference),

@@ -43,16 +43,14 @@ impl Gate {
     }
 }
 
-/// What does not look at samples, below `/api/v1/`.
-const EARLY: [&str; 16] = [
+/// What looks at no samples, below `/api/v1/`: it is answered while they are still being read, and by an
+/// agent, which has none.
+const WITHOUT_SAMPLES: [&str; 14] = [
     "features",
     "notifications",
     "notifications/live",
     "openapi.yaml",
-    "write",
     "otlp/v1/metrics",
-    "format_query",
-    "parse_query",
     "scrape_pools",
     "status/buildinfo",
     "status/config",
@@ -61,11 +59,19 @@ const EARLY: [&str; 16] = [
     "status/walreplay",
     "targets",
     "targets/relabel_steps",
+    "write",
 ];
+
+/// Whether an agent answers a path below `/api/v1/`.
+pub(crate) fn is_of_agents(path: &str) -> bool {
+    WITHOUT_SAMPLES.contains(&path) || ["metadata", "targets/metadata"].contains(&path)
+}
 
 fn is_early(path: &str) -> bool {
     match path.split_once("/api/v1/") {
-        Some((_, rest)) => EARLY.contains(&rest),
+        Some((_, rest)) => {
+            WITHOUT_SAMPLES.contains(&rest) || ["format_query", "parse_query"].contains(&rest)
+        }
         None => !path.ends_with("/federate"),
     }
 }

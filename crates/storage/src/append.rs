@@ -68,6 +68,19 @@ impl Overridden {
     }
 }
 
+/// Whether an exemplar's labels are short enough: at most 128 characters together.
+///
+/// # Errors
+/// [`AppendError::ExemplarLabelLength`].
+pub fn check_exemplar_length(labels: &Labels) -> Result<(), AppendError> {
+    const MAX_CHARS: usize = 128;
+    let chars = |(name, value): (&str, &str)| name.chars().count() + value.chars().count();
+    if labels.iter().map(chars).sum::<usize>() > MAX_CHARS {
+        return Err(AppendError::ExemplarLabelLength);
+    }
+    Ok(())
+}
+
 /// A destination of samples.
 pub trait Appendable: Send + Sync {
     /// A new batch; dropped without commit, it is rolled back.

@@ -10,7 +10,7 @@ mod append;
 pub mod merge;
 mod query;
 
-pub use append::{AppendError, Appendable, Appender, Overridden, SeriesRef};
+pub use append::{AppendError, Appendable, Appender, Overridden, SeriesRef, check_exemplar_length};
 pub use merge::{ChunkEncoder, Merged};
 pub use query::{
     ChunkEncoding, Columns, EncodedChunk, LabelHints, Last, Querier, Queryable, SelectHints,

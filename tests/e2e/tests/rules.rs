@@ -11,21 +11,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use e2e::{
-    Process, Receiver, Stack, build_services, free_port, get_json, part, post, query, wait_for,
+    Process, Receiver, Stack, WRITE_HEADERS, build_services, free_port, get_json, labels, now_ms,
+    part, post, query, wait_for, write_request,
 };
-use prost::Message;
-use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
+use proto::prometheus::{Sample, TimeSeries};
 use serde_json::Value;
-
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64
-}
 
 /// Writes `v{case="..."}` twice a second, with the values of the moment.
 struct Feeder {
@@ -43,16 +36,9 @@ impl Feeder {
         let url = format!("{store_url}/api/v1/write");
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let request = request(&shared.lock().unwrap());
-                let body = snap::raw::Encoder::new()
-                    .compress_vec(&request.encode_to_vec())
-                    .unwrap();
-                let headers = [
-                    ("content-encoding", "snappy"),
-                    ("content-type", "application/x-protobuf"),
-                ];
+                let body = request(&shared.lock().unwrap());
                 // A store that is away for a while is part of a test.
-                let _ = post(&url, &headers, &body);
+                let _ = post(&url, &WRITE_HEADERS, &body);
                 thread::sleep(Duration::from_millis(500));
             }
         });
@@ -77,23 +63,16 @@ impl Drop for Feeder {
     }
 }
 
-fn request(values: &BTreeMap<&'static str, f64>) -> WriteRequest {
-    let label = |name: &str, value: &str| Label {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    };
+fn request(values: &BTreeMap<&'static str, f64>) -> Vec<u8> {
     let series = values.iter().map(|(case, value)| TimeSeries {
-        labels: vec![label("__name__", "v"), label("case", case)],
+        labels: labels([("__name__", "v"), ("case", case)]),
         samples: vec![Sample {
             value: *value,
             timestamp: now_ms(),
         }],
         ..TimeSeries::default()
     });
-    WriteRequest {
-        timeseries: series.collect(),
-        ..WriteRequest::default()
-    }
+    write_request(series.collect())
 }
 
 /// scraper-store without targets, and a folder for all.

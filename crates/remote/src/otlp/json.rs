@@ -87,19 +87,22 @@ fn temporality(value: &Value) -> Result<i32> {
 
 fn number_point(value: &Value) -> Result<m::NumberDataPoint> {
     use m::number_data_point::Value as Number;
-    let number = match (field(value, "asDouble"), field(value, "asInt")) {
-        (Some(_), _) => Some(Number::AsDouble(double(value, "asDouble")?)),
-        (None, Some(_)) => Some(Number::AsInt(integer(value, "asInt")?)),
-        (None, None) => None,
-    };
     Ok(m::NumberDataPoint {
         attributes: attributes(value, "attributes")?,
         start_time_unix_nano: integer(value, "startTimeUnixNano")?,
         time_unix_nano: integer(value, "timeUnixNano")?,
         exemplars: list(value, "exemplars", exemplar)?,
         flags: integer(value, "flags")?,
-        value: number,
+        value: number(value, Number::AsDouble, Number::AsInt)?,
     })
+}
+
+/// The value of a point or an exemplar, which is one of two.
+fn number<T>(value: &Value, double_of: fn(f64) -> T, int_of: fn(i64) -> T) -> Result<Option<T>> {
+    match field(value, "asDouble") {
+        Some(found) => as_double(found, "asDouble").map(|n| Some(double_of(n))),
+        None => present(value, "asInt", |n| as_integer(n, "asInt").map(int_of)),
+    }
 }
 
 fn histogram_point(value: &Value) -> Result<m::HistogramDataPoint> {
@@ -108,9 +111,7 @@ fn histogram_point(value: &Value) -> Result<m::HistogramDataPoint> {
         start_time_unix_nano: integer(value, "startTimeUnixNano")?,
         time_unix_nano: integer(value, "timeUnixNano")?,
         count: integer(value, "count")?,
-        sum: field(value, "sum")
-            .map(|_| double(value, "sum"))
-            .transpose()?,
+        sum: present(value, "sum", |n| as_double(n, "sum"))?,
         bucket_counts: list(value, "bucketCounts", |n| as_integer(n, "bucketCounts"))?,
         explicit_bounds: list(value, "explicitBounds", |n| as_double(n, "explicitBounds"))?,
         exemplars: list(value, "exemplars", exemplar)?,
@@ -130,9 +131,7 @@ fn exponential_point(value: &Value) -> Result<m::ExponentialHistogramDataPoint> 
         start_time_unix_nano: integer(value, "startTimeUnixNano")?,
         time_unix_nano: integer(value, "timeUnixNano")?,
         count: integer(value, "count")?,
-        sum: field(value, "sum")
-            .map(|_| double(value, "sum"))
-            .transpose()?,
+        sum: present(value, "sum", |n| as_double(n, "sum"))?,
         scale: integer(value, "scale")?,
         zero_count: integer(value, "zeroCount")?,
         positive: present(value, "positive", buckets)?,
@@ -162,17 +161,12 @@ fn summary_point(value: &Value) -> Result<m::SummaryDataPoint> {
 
 fn exemplar(value: &Value) -> Result<m::Exemplar> {
     use m::exemplar::Value as Number;
-    let number = match (field(value, "asDouble"), field(value, "asInt")) {
-        (Some(_), _) => Some(Number::AsDouble(double(value, "asDouble")?)),
-        (None, Some(_)) => Some(Number::AsInt(integer(value, "asInt")?)),
-        (None, None) => None,
-    };
     Ok(m::Exemplar {
         filtered_attributes: attributes(value, "filteredAttributes")?,
         time_unix_nano: integer(value, "timeUnixNano")?,
         span_id: hex(value, "spanId")?,
         trace_id: hex(value, "traceId")?,
-        value: number,
+        value: number(value, Number::AsDouble, Number::AsInt)?,
     })
 }
 

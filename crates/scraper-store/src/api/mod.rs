@@ -214,34 +214,14 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(axum::middleware::from_fn_with_state(api, manners::apply))
 }
 
-/// Paths below `/api/v1` that an agent answers: it has targets, but no samples.
-const OF_AGENTS: [&str; 16] = [
-    "metadata",
-    "targets",
-    "targets/metadata",
-    "targets/relabel_steps",
-    "scrape_pools",
-    "status/config",
-    "status/flags",
-    "status/buildinfo",
-    "status/runtimeinfo",
-    "status/walreplay",
-    "features",
-    "notifications",
-    "notifications/live",
-    "openapi.yaml",
-    "write",
-    "otlp/v1/metrics",
-];
-
-/// Refuses what an agent cannot answer.
+/// Refuses what an agent cannot answer: it has targets, but no samples.
 async fn agent(
     State(api): State<Arc<Api>>,
     request: Request,
     next: axum::middleware::Next,
 ) -> Response {
     let path = request.uri().path().strip_prefix("/api/v1/");
-    if api.db.is_none() && path.is_some_and(|path| !OF_AGENTS.contains(&path)) {
+    if api.db.is_none() && path.is_some_and(|path| !crate::gate::is_of_agents(path)) {
         return failed(&ApiError::new(ErrorType::Execution, UNAVAILABLE));
     }
     next.run(request).await

@@ -5,12 +5,9 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use model::{Exemplar, Labels, Matcher};
-use storage::AppendError;
+use storage::{AppendError, check_exemplar_length};
 
 use crate::db::SeriesExemplars;
-
-/// More characters than this make an exemplar's labels too long.
-const MAX_LABEL_CHARS: usize = 128;
 
 /// The ring.
 #[derive(Default)]
@@ -23,18 +20,6 @@ pub struct ExemplarRing {
 
 fn time(exemplar: &Exemplar) -> i64 {
     exemplar.timestamp_ms.unwrap_or(0)
-}
-
-/// Whether an exemplar's labels are short enough.
-///
-/// # Errors
-/// [`AppendError::ExemplarLabelLength`].
-pub fn check_length(labels: &Labels) -> Result<(), AppendError> {
-    let chars = |(name, value): (&str, &str)| name.chars().count() + value.chars().count();
-    if labels.iter().map(chars).sum::<usize>() > MAX_LABEL_CHARS {
-        return Err(AppendError::ExemplarLabelLength);
-    }
-    Ok(())
 }
 
 impl ExemplarRing {
@@ -91,7 +76,7 @@ impl ExemplarRing {
     /// # Errors
     /// It is the newest one again, is older, or has too long labels.
     pub fn check(&self, series: &Labels, exemplar: &Exemplar) -> Result<(), AppendError> {
-        check_length(&exemplar.labels)?;
+        check_exemplar_length(&exemplar.labels)?;
         let Some((newest, _)) = self.newest.get(series) else {
             return Ok(());
         };

@@ -3,32 +3,18 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use prost::Message;
-use proto::prometheus::{
-    BucketSpan, Exemplar, Histogram, Label, Sample, TimeSeries, WriteRequest, histogram,
-};
+use e2e::{labels, write_request};
+use proto::prometheus::{BucketSpan, Exemplar, Histogram, Sample, TimeSeries, histogram};
 
 const INTERVAL_MS: i64 = 15_000;
 /// Samples of a series.
 const COUNT: i64 = 80;
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-fn labels(pairs: &[(&str, &str)]) -> Vec<Label> {
-    let mut labels: Vec<Label> = pairs
-        .iter()
-        .map(|(name, value)| Label {
-            name: (*name).to_owned(),
-            value: (*value).to_owned(),
-        })
-        .collect();
-    labels.sort_by(|a, b| a.name.cmp(&b.name));
-    labels
-}
-
 /// A series of [`COUNT`] samples, the last one at `end_ms`.
 fn floats(pairs: &[(&str, &str)], end_ms: i64, value: impl Fn(i64) -> f64) -> TimeSeries {
     TimeSeries {
-        labels: labels(pairs),
+        labels: labels(pairs.iter().copied()),
         samples: (0..COUNT)
             .map(|i| Sample {
                 value: value(i),
@@ -66,7 +52,7 @@ fn histograms(pairs: &[(&str, &str)], end_ms: i64) -> TimeSeries {
         ..Histogram::default()
     };
     TimeSeries {
-        labels: labels(pairs),
+        labels: labels(pairs.iter().copied()),
         histograms: (0..COUNT).map(histogram).collect(),
         ..TimeSeries::default()
     }
@@ -90,8 +76,8 @@ pub fn request(end_ms: i64) -> Vec<u8> {
         if code == "200" {
             series.exemplars = (0..3)
                 .map(|i| Exemplar {
-                    labels: labels(&[
-                        ("trace_id", &format!("{instance}-{i}")),
+                    labels: labels([
+                        ("trace_id", format!("{instance}-{i}").as_str()),
                         ("q", "<&>\"é\u{2028}"),
                     ]),
                     value: 0.1 * i as f64,
@@ -173,13 +159,7 @@ pub fn request(end_ms: i64) -> Vec<u8> {
         &[("__name__", "native_seconds"), ("job", "api")],
         end_ms,
     ));
-    let request = WriteRequest {
-        timeseries,
-        ..WriteRequest::default()
-    };
-    snap::raw::Encoder::new()
-        .compress_vec(&request.encode_to_vec())
-        .expect("a small request can be compressed")
+    write_request(timeseries)
 }
 
 /// The page of the scraped target.

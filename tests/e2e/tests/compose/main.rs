@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use e2e::{Receiver, get_json, part, post, query, wait_for};
+use e2e::{Receiver, get_json, now_ms, part, post, query, wait_for};
 use serde_json::{Value, json};
 
 use gaps::Absences;
@@ -374,10 +374,6 @@ fn check_confined(host: &Host, service: &str) {
     let is_root = service == "container-agent";
     let user = inspected["Config"]["User"].as_str().unwrap_or_default();
     assert_eq!(user, if is_root { "" } else { "65534:65534" }, "{service}");
-}
-
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// Makes a silence that matches nothing.

@@ -1,10 +1,8 @@
 //! The data that both servers get: an hour of counters that reset, gauges, gaps, stale markers and
 //! histograms of every kind, as remote write requests.
 
-use prost::Message;
-use proto::prometheus::{
-    BucketSpan, Histogram, Label, Sample, TimeSeries, WriteRequest, histogram,
-};
+use e2e::write_request;
+use proto::prometheus::{BucketSpan, Histogram, Label, Sample, TimeSeries, histogram};
 
 use crate::random::Random;
 
@@ -45,13 +43,7 @@ pub fn requests(seed: u64) -> Vec<Vec<u8>> {
                 })
                 .filter(|series| !series.samples.is_empty() || !series.histograms.is_empty())
                 .collect();
-            let request = WriteRequest {
-                timeseries,
-                ..WriteRequest::default()
-            };
-            snap::raw::Encoder::new()
-                .compress_vec(&request.encode_to_vec())
-                .expect("a small request can be compressed")
+            write_request(timeseries)
         })
         .collect()
 }
@@ -142,15 +134,7 @@ impl Scrapes {
 }
 
 fn labels(name: &str, pairs: &[(&str, &str)]) -> Vec<Label> {
-    let mut labels: Vec<Label> = std::iter::once(&("__name__", name))
-        .chain(pairs)
-        .map(|(name, value)| Label {
-            name: (*name).to_owned(),
-            value: (*value).to_owned(),
-        })
-        .collect();
-    labels.sort_by(|a, b| a.name.cmp(&b.name));
-    labels
+    e2e::labels(pairs.iter().copied().chain([("__name__", name)]))
 }
 
 /// A count that grows, and starts again at 0 in `resets` of a thousand cases.

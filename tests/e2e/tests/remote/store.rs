@@ -1,12 +1,14 @@
 //! Stores of three kinds behind one door.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use e2e::{Process, free_port, get, get_json, part, post, wait_for};
-use prost::Message;
+use e2e::{
+    Process, WRITE_HEADERS, free_port, get, get_json, labels, now_ms, part, post, wait_for,
+    write_request,
+};
 use proto::prometheus::{
-    Histogram, Label, Sample, TimeSeries, WriteRequest,
+    Histogram, Sample, TimeSeries,
     histogram::{Count, ZeroCount},
 };
 
@@ -140,13 +142,6 @@ impl Store {
     }
 }
 
-pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64
-}
-
 /// Samples of `w{i="..."}` and of the native histogram `h`, written to a store round by round.
 pub struct Feed {
     pub first_ms: i64,
@@ -178,23 +173,19 @@ impl Feed {
         for _ in 0..rounds {
             self.rounds += 1;
             let timestamp = self.last_ms();
-            let label = |name: &str, value: &str| Label {
-                name: name.into(),
-                value: value.into(),
-            };
             let mut timeseries: Vec<TimeSeries> = (0..self.series)
                 .map(|i| {
                     let value = (self.rounds * 31 + i as i64 * 7) as f64;
                     self.sum += value;
                     TimeSeries {
-                        labels: vec![label("__name__", "w"), label("i", &i.to_string())],
+                        labels: labels([("__name__", "w"), ("i", &i.to_string())]),
                         samples: vec![Sample { value, timestamp }],
                         ..TimeSeries::default()
                     }
                 })
                 .collect();
             let histogram = TimeSeries {
-                labels: vec![label("__name__", "h")],
+                labels: labels([("__name__", "h")]),
                 histograms: vec![Histogram {
                     count: Some(Count::CountInt(self.rounds as u64)),
                     zero_count: Some(ZeroCount::ZeroCountInt(self.rounds as u64)),
@@ -205,19 +196,12 @@ impl Feed {
                 ..TimeSeries::default()
             };
             timeseries.extend(self.histograms.then_some(histogram));
-            let request = WriteRequest {
-                timeseries,
-                ..WriteRequest::default()
-            };
-            let body = snap::raw::Encoder::new()
-                .compress_vec(&request.encode_to_vec())
-                .unwrap();
-            let headers = [
-                ("content-encoding", "snappy"),
-                ("content-type", "application/x-protobuf"),
-                ("x-prometheus-remote-write-version", "0.1.0"),
-            ];
-            let answer = post(&format!("{}/api/v1/write", store.url), &headers, &body);
+            let body = write_request(timeseries);
+            let answer = post(
+                &format!("{}/api/v1/write", store.url),
+                &WRITE_HEADERS,
+                &body,
+            );
             let status = answer.as_ref().map(|(status, _)| *status);
             assert!(matches!(status, Some(200 | 204)), "{answer:?}");
         }

@@ -1,37 +1,21 @@
 //! What was acknowledged is there after kill -9.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use e2e::{Process, build_services, free_port, get, get_json, post, query, wait_for};
-use prost::Message;
-use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
-
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64
-}
+use e2e::{
+    Process, build_services, free_port, get, get_json, labels, now_ms, post, query, wait_for,
+    write_request,
+};
+use proto::prometheus::{Sample, TimeSeries};
 
 fn request(series: &str, samples: impl Iterator<Item = (i64, f64)>) -> Vec<u8> {
-    let label = |name: &str, value: &str| Label {
-        name: name.into(),
-        value: value.into(),
-    };
-    let series = TimeSeries {
-        labels: vec![label("__name__", "acknowledged"), label("series", series)],
+    write_request(vec![TimeSeries {
+        labels: labels([("__name__", "acknowledged"), ("series", series)]),
         samples: samples
             .map(|(timestamp, value)| Sample { value, timestamp })
             .collect(),
         ..TimeSeries::default()
-    };
-    let request = WriteRequest {
-        timeseries: vec![series],
-        ..WriteRequest::default()
-    };
-    snap::raw::Encoder::new()
-        .compress_vec(&request.encode_to_vec())
-        .unwrap()
+    }])
 }
 
 #[test]

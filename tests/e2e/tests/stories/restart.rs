@@ -1,43 +1,25 @@
 //! A start with a long log: samples are taken at once, and nobody is told that all is there before it
 //! is.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use e2e::{Process, build_services, free_port, get, get_json, post, query, wait_for};
-use prost::Message;
-use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap().as_millis() as i64
-}
+use e2e::{
+    Process, build_services, free_port, get, get_json, labels, now_ms, post, query, wait_for,
+    write_request,
+};
+use proto::prometheus::{Sample, TimeSeries};
 
 /// One sample each of `count` series.
 fn request(count: usize, t_ms: i64) -> Vec<u8> {
-    let label = |name: &str, value: String| Label {
-        name: name.into(),
-        value,
-    };
-    let series = (0..count)
-        .map(|i| TimeSeries {
-            labels: vec![
-                label("__name__", "long_log".into()),
-                label("i", format!("{i:06}")),
-            ],
-            samples: vec![Sample {
-                value: i as f64,
-                timestamp: t_ms,
-            }],
-            ..TimeSeries::default()
-        })
-        .collect();
-    let request = WriteRequest {
-        timeseries: series,
-        ..WriteRequest::default()
-    };
-    snap::raw::Encoder::new()
-        .compress_vec(&request.encode_to_vec())
-        .unwrap()
+    let series = (0..count).map(|i| TimeSeries {
+        labels: labels([("__name__", "long_log"), ("i", &format!("{i:06}"))]),
+        samples: vec![Sample {
+            value: i as f64,
+            timestamp: t_ms,
+        }],
+        ..TimeSeries::default()
+    });
+    write_request(series.collect())
 }
 
 #[test]

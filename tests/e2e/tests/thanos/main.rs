@@ -5,9 +5,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use e2e::{Process, Stack, free_port, get_json, part, query, wait_for};
-use prost::Message;
-use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
+use e2e::{Process, Stack, free_port, get_json, labels, part, query, wait_for, write_request};
+use proto::prometheus::{Sample, TimeSeries};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -80,31 +79,20 @@ fn start(name: &str, dir: &std::path::Path) -> Pair {
 
 /// Ten minutes of 300 series, which come in the other order once their labels `a` are gone.
 fn data(now_ms: i64) -> Vec<u8> {
-    let label = |name: &str, value: String| Label {
-        name: name.to_owned(),
-        value,
-    };
-    let timeseries = (0..300_i64).map(|i| TimeSeries {
-        labels: vec![
-            label("__name__", "thing".to_owned()),
-            label("a", format!("{:03}", 999 - i)),
-            label("z", format!("{i:03}")),
-        ],
-        samples: (0..40)
-            .map(|n| Sample {
-                value: (i * n) as f64,
-                timestamp: now_ms - (39 - n) * 15_000,
-            })
-            .collect(),
-        ..TimeSeries::default()
+    let timeseries = (0..300_i64).map(|i| {
+        let (a, z) = (format!("{:03}", 999 - i), format!("{i:03}"));
+        TimeSeries {
+            labels: labels([("__name__", "thing"), ("a", &a), ("z", &z)]),
+            samples: (0..40)
+                .map(|n| Sample {
+                    value: (i * n) as f64,
+                    timestamp: now_ms - (39 - n) * 15_000,
+                })
+                .collect(),
+            ..TimeSeries::default()
+        }
     });
-    let request = WriteRequest {
-        timeseries: timeseries.collect(),
-        ..WriteRequest::default()
-    };
-    snap::raw::Encoder::new()
-        .compress_vec(&request.encode_to_vec())
-        .expect("a small request can be compressed")
+    write_request(timeseries.collect())
 }
 
 #[test]
