@@ -16,6 +16,7 @@ use crate::append::{SampleRules, max_schema};
 use crate::config::ScrapeConfig;
 use crate::failure_log::FailureLog;
 use crate::manager::Options;
+use crate::metadata::MetadataStore;
 use crate::protocol::{ScrapeProtocol, accept_header};
 use crate::run::{Control, JobSettings, JobState, Loop, Shared, Task};
 use crate::target::{Populated, Target, TargetSnapshot, targets_of};
@@ -294,7 +295,8 @@ impl Pool {
         }
     }
 
-    fn start(&mut self, target: Target) -> Running {
+    fn start(&mut self, mut target: Target) -> Running {
+        target.metadata = Arc::new(MetadataStore::sharing(&self.shared.descriptions));
         let target = Arc::new(target);
         // The series of a target that has other settings now, or is back again, go on.
         let before = self

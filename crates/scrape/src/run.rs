@@ -15,6 +15,7 @@ use crate::append::{Counts, SampleRules, Source, append_failure, append_page, ap
 use crate::cache::SeriesCache;
 use crate::failure_log::FailureLog;
 use crate::fetch::{FetchError, Request, fetch};
+use crate::metadata::Descriptions;
 use crate::metrics::Metrics;
 use crate::report::{Extra, Report, ReportSeries};
 use crate::target::Target;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Whether loops begin at once instead of at their turn.
     pub(crate) at_once: bool,
     pub(crate) align_timestamps: bool,
+    pub(crate) descriptions: Arc<Descriptions>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -56,6 +58,7 @@ impl Shared {
             seed,
             at_once: false,
             align_timestamps: true,
+            descriptions: Arc::default(),
             buffers: Mutex::default(),
         }
     }
