@@ -543,13 +543,21 @@ impl Engine {
             Failure { message, ..failure }
         };
         loop {
+            let place = tokio::select! {
+                place = integration.pace.place() => place,
+                () = live.cancel.cancelled() => {
+                    return Err(given_up(attempts, last, FailureReason::ContextCanceled));
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(given_up(attempts, last, FailureReason::ContextDeadlineExceeded));
+                }
+            };
             attempts += 1;
             let begin = Instant::now();
             // A request that has begun may end even if the configuration changes meanwhile: it may
             // have been delivered already.
-            let attempt =
-                tokio::time::timeout_at(deadline, integration.notifier.notify(notification));
-            let result = attempt.await;
+            let attempt = integration.notifier.notify(notification);
+            let result = tokio::time::timeout_at(deadline, place.hold(attempt)).await;
             metrics
                 .latency
                 .with(&labels)

@@ -67,7 +67,7 @@ pub struct Flush {
     /// The id of the route.
     pub route_id: Arc<str>,
     /// The settings of the route.
-    pub options: Options,
+    pub options: Arc<Options>,
     /// The alerts in the order in which they are shown.
     pub alerts: Vec<Flushed>,
     /// The time of the tick.
@@ -248,7 +248,7 @@ impl Dispatcher {
                     labels: group.labels.clone(),
                     route: group.route,
                     route_id: Arc::clone(&route.id),
-                    options: route.options.clone(),
+                    options: Arc::clone(&route.options),
                     alerts: group.snapshot(now),
                     now,
                 });

@@ -13,6 +13,7 @@ use crate::notify::email::Email;
 use crate::notify::mattermost::Mattermost;
 use crate::notify::msteamsv2::MsTeamsV2;
 use crate::notify::opsgenie::OpsGenie;
+use crate::notify::pace::Pace;
 use crate::notify::pagerduty::Pagerduty;
 use crate::notify::pushover::Pushover;
 use crate::notify::render::{Expander, Render};
@@ -213,6 +214,7 @@ fn integrations(
                     index: u32::try_from(index).unwrap_or(u32::MAX),
                     send_resolved: config.send_resolved,
                     notifier,
+                    pace: Pace::default(),
                 });
             })*
         };

@@ -28,7 +28,7 @@ pub struct Route {
     /// Whether siblings behind this one are tried too.
     pub goes_on: bool,
     /// The settings, with what was inherited.
-    pub options: Options,
+    pub options: Arc<Options>,
     /// The matchers from the root to here, as group keys begin.
     pub key: Arc<str>,
     /// The key with positions, different for each route.
@@ -96,7 +96,7 @@ impl Tree {
         let (options, key, id) = match parent.map(|parent| &self.routes[parent]) {
             None => (Options::default(), printed.clone(), printed),
             Some(parent) => (
-                parent.options.clone(),
+                Options::clone(&parent.options),
                 format!("{}/{printed}", parent.key),
                 format!("{}/{printed}/{position}", parent.id),
             ),
@@ -105,7 +105,7 @@ impl Tree {
         self.routes.push(Route {
             matchers,
             goes_on: config.goes_on,
-            options: options.overridden_by(config),
+            options: Arc::new(options.overridden_by(config)),
             key: Arc::from(key),
             id: Arc::from(id),
             children: Vec::new(),

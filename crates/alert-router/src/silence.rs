@@ -1,6 +1,7 @@
 //! Silences: matchers that mute alerts for a time (prometheus/alertmanager `silence`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -137,9 +138,9 @@ impl Silence {
 /// All silences.
 #[derive(Debug, Default)]
 pub struct Silences {
-    by_id: HashMap<String, Silence>,
+    by_id: HashMap<String, Arc<Silence>>,
     /// In order of the version in which they were last changed.
-    changes: Vec<(u64, String)>,
+    changes: Vec<(u64, Arc<Silence>)>,
     version: u64,
     /// How many were matched against alerts, and how many did not have to be.
     looked_at: [u64; 2],
@@ -149,18 +150,19 @@ pub struct Silences {
 #[derive(Clone, Debug, Default)]
 pub struct Matching {
     version: u64,
-    ids: Vec<String>,
+    /// Sorted by id. Those that are forgotten meanwhile stay here; they have ended.
+    silences: Box<[Arc<Silence>]>,
 }
 
 impl Silences {
     /// A silence by its id.
     pub fn get(&self, id: &str) -> Option<&Silence> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(|silence| &**silence)
     }
 
     /// Every silence.
     pub fn iter(&self) -> impl Iterator<Item = &Silence> {
-        self.by_id.values()
+        self.by_id.values().map(|silence| &**silence)
     }
 
     /// How many silences were matched against alerts so far, and how many did not have to be.
@@ -246,16 +248,17 @@ impl Silences {
         }
         self.version += 1;
         if known.is_some() {
-            self.changes.retain(|(_, id)| *id != silence.id);
+            self.changes.retain(|(_, known)| known.id != silence.id);
         }
-        self.changes.push((self.version, silence.id.clone()));
+        let silence = Arc::new(silence);
+        self.changes.push((self.version, Arc::clone(&silence)));
         self.by_id.insert(silence.id.clone(), silence);
     }
 
     /// Forgets a silence.
     pub fn remove(&mut self, id: &str) {
         self.by_id.remove(id);
-        self.changes.retain(|(_, known)| known != id);
+        self.changes.retain(|(_, known)| known.id != id);
     }
 
     /// Forgets silences that ended longer ago than the retention; answers how many.
@@ -264,7 +267,8 @@ impl Silences {
         self.by_id
             .retain(|_, silence| moment::after(silence.ends_at, retention) > now);
         let by_id = &self.by_id;
-        self.changes.retain(|(_, id)| by_id.contains_key(id));
+        self.changes
+            .retain(|(_, known)| by_id.contains_key(&known.id));
         before - self.by_id.len()
     }
 
@@ -276,24 +280,23 @@ impl Silences {
             let first = self
                 .changes
                 .partition_point(|(version, _)| *version <= cache.version);
-            scanned = self.changes.len() - first;
-            for (_, id) in &self.changes[first..] {
-                cache.ids.retain(|known| known != id);
-                if self.by_id.get(id).is_some_and(|s| s.matches(labels)) {
-                    cache.ids.push(id.clone());
-                }
-            }
-            cache.ids.sort_unstable();
+            let changed = &self.changes[first..];
+            scanned = changed.len();
+            let still = |known: &&Arc<Silence>| !changed.iter().any(|(_, s)| s.id == known.id);
+            let matching = changed.iter().map(|(_, silence)| silence);
+            let matching = matching.filter(|silence| silence.matches(labels));
+            let known = cache.silences.iter().filter(still);
+            let mut silences: Vec<Arc<Silence>> = known.chain(matching).cloned().collect();
+            silences.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            cache.silences = silences.into();
             cache.version = self.version;
         }
         self.looked_at[0] += scanned as u64;
         self.looked_at[1] += (self.by_id.len() - scanned.min(self.by_id.len())) as u64;
-        let active = |id: &&String| {
-            self.by_id
-                .get(*id)
-                .is_some_and(|silence| silence.state(now) == State::Active)
-        };
-        cache.ids.iter().filter(active).cloned().collect()
+        let active = cache.silences.iter().filter(|silence| {
+            silence.state(now) == State::Active && self.by_id.contains_key(&silence.id)
+        });
+        active.map(|silence| silence.id.clone()).collect()
     }
 }
 

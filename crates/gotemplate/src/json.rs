@@ -47,11 +47,80 @@ fn write(out: &mut String, value: &Value) -> Result<(), String> {
 }
 
 fn host_object(out: &mut String, host: &dyn Object) -> Result<(), String> {
+    let mut fields = JsonObject::new(out);
+    if host.write_json(&mut fields) {
+        fields.end();
+        return Ok(());
+    }
     if let Some(value) = host.json().or_else(|| host.underlying()) {
         return write(out, &value);
     }
-    let fields = host.json_fields();
+    let fields = host.fields();
     object(out, fields.iter().map(|(name, value)| (*name, value)))
+}
+
+/// A JSON object that is being written, field by field.
+#[derive(Debug)]
+pub struct JsonObject<'a> {
+    out: &'a mut String,
+    begun: bool,
+}
+
+impl<'a> JsonObject<'a> {
+    fn new(out: &'a mut String) -> JsonObject<'a> {
+        JsonObject { out, begun: false }
+    }
+
+    fn begin(&mut self, name: &str) {
+        self.out.push(if self.begun { ',' } else { '{' });
+        self.begun = true;
+        string(self.out, name);
+        self.out.push(':');
+    }
+
+    fn end(self) {
+        self.out.push_str(if self.begun { "}" } else { "{}" });
+    }
+
+    /// A field with a text.
+    pub fn text(&mut self, name: &str, text: &str) {
+        self.begin(name);
+        string(self.out, text);
+    }
+
+    /// A field with an object, or `null` where there is none.
+    pub fn object(&mut self, name: &str, fields: Option<impl FnOnce(&mut JsonObject<'_>)>) {
+        self.begin(name);
+        element(self.out, fields);
+    }
+
+    /// A field with a list of objects.
+    pub fn list<F: FnOnce(&mut JsonObject<'_>)>(
+        &mut self,
+        name: &str,
+        objects: impl IntoIterator<Item = F>,
+    ) {
+        self.begin(name);
+        self.out.push('[');
+        for (at, fields) in objects.into_iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            element(self.out, Some(fields));
+        }
+        self.out.push(']');
+    }
+}
+
+fn element(out: &mut String, fields: Option<impl FnOnce(&mut JsonObject<'_>)>) {
+    match fields {
+        None => out.push_str("null"),
+        Some(fields) => {
+            let mut object = JsonObject::new(out);
+            fields(&mut object);
+            object.end();
+        }
+    }
 }
 
 fn object<'v>(
@@ -86,21 +155,28 @@ fn number(value: f64) -> Result<String, String> {
 
 fn string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+    // What needs no escape is copied as a whole.
+    let mut rest = text;
+    while let Some(at) = rest.find(is_escaped) {
+        let (plain, tail) = rest.split_at(at);
+        out.push_str(plain);
+        let mut tail = tail.chars();
+        match tail.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some('\x08') => out.push_str("\\b"),
+            Some('\x0c') => out.push_str("\\f"),
+            other => out.extend(other.map(|c| format!("\\u{:04x}", u32::from(c)))),
         }
+        rest = tail.as_str();
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+fn is_escaped(c: char) -> bool {
+    c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
 }

@@ -30,7 +30,7 @@ pub use builtins::{escape_html, escape_js, escape_query};
 pub use exec::Scope;
 pub use function::{Function, Functions, Param};
 pub use html::Safe;
-pub use json::to_json;
+pub use json::{JsonObject, to_json};
 pub use value::time::{DurationValue, TimeValue};
 pub use value::{List, Map, Object, Value};
 

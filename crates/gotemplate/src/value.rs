@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use golang::fmt::{Arg, Kind};
 
-use crate::{Function, Safe};
+use crate::{Function, JsonObject, Safe};
 
 /// A value. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
@@ -90,9 +90,10 @@ pub trait Object: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The fields under their names in JSON.
-    fn json_fields(&self) -> Vec<(&'static str, Value)> {
-        self.fields()
+    /// Writes the JSON itself, for types that have much to say or other names in JSON; false where
+    /// the value, the underlying one or the fields are shown.
+    fn write_json(&self, _out: &mut JsonObject<'_>) -> bool {
+        false
     }
 
     /// For hosts to get their own type back.

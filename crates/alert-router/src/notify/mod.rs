@@ -6,6 +6,7 @@ pub mod http;
 pub mod mattermost;
 pub mod msteamsv2;
 pub mod opsgenie;
+pub mod pace;
 pub mod pagerduty;
 pub mod pushover;
 pub mod refused;
@@ -22,6 +23,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use model::Labels;
 
+use self::pace::Pace;
 use crate::group::Flushed;
 use crate::nflog::{Reason, Value};
 
@@ -168,6 +170,8 @@ pub struct Integration {
     pub send_resolved: bool,
     /// How it sends.
     pub notifier: Box<dyn Notifier>,
+    /// How much it sends at once.
+    pub pace: Pace,
 }
 
 /// Waits between attempts: half a second, half as much again each time, at most a minute, each with

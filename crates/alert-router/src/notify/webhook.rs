@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -67,16 +68,16 @@ impl Webhook {
 
     async fn send(&self, notification: &Notification) -> Result<Memory, Failure> {
         let max = usize::try_from(self.config.max_alerts).unwrap_or(usize::MAX);
-        let mut cut = notification.clone();
+        let mut notification = Cow::Borrowed(notification);
         let mut truncated = 0;
-        if max > 0 && cut.alerts.len() > max {
-            truncated = cut.alerts.len() - max;
-            cut.alerts.truncate(max);
+        if max > 0 && notification.alerts.len() > max {
+            truncated = notification.alerts.len() - max;
+            notification.to_mut().alerts.truncate(max);
         }
-        let texts = Texts::new(&*self.render, &cut);
+        let texts = Texts::new(&*self.render, &notification);
         let message = match &self.config.payload {
             Some(payload) => texts.deep(payload)?.to_string(),
-            None => message(&texts.json(), &cut.group_key, truncated),
+            None => message(&texts.json(), &notification.group_key, truncated),
         };
         let url = match self.config.url.expose() {
             "" => secret_file(&self.config.url_file).await?,

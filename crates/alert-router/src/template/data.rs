@@ -5,8 +5,8 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use golang::time::{RFC3339, Time};
-use gotemplate::{Function, Object, Param, Value};
+use golang::time::{RFC3339, RFC3339_NANO, Time};
+use gotemplate::{Function, JsonObject, Object, Param, Value};
 use model::Labels;
 use serde::{Deserialize, Deserializer};
 
@@ -135,6 +135,16 @@ impl Kv {
         Pairs(pairs)
     }
 
+    /// The pairs as an object's fields, if it is a map at all.
+    fn to_json(&self) -> Option<impl FnOnce(&mut JsonObject<'_>)> {
+        let pairs = self.0.as_ref()?;
+        Some(|out: &mut JsonObject<'_>| {
+            for (name, value) in pairs.iter() {
+                out.text(name, value);
+            }
+        })
+    }
+
     /// The pairs that both have.
     fn common(&self, other: &Kv) -> Kv {
         let same = |(name, value): &(&str, &str)| other.get(name) == Some(value);
@@ -207,6 +217,18 @@ impl Data {
     }
 }
 
+impl Alert {
+    fn to_json(&self, out: &mut JsonObject<'_>) {
+        out.text("status", &self.status);
+        out.object("labels", self.labels.to_json());
+        out.object("annotations", self.annotations.to_json());
+        out.text("startsAt", &self.starts_at.format(RFC3339_NANO));
+        out.text("endsAt", &self.ends_at.format(RFC3339_NANO));
+        out.text("generatorURL", &self.generator_url);
+        out.text("fingerprint", &self.fingerprint);
+    }
+}
+
 /// Go's `regexp.QuoteMeta`.
 fn quote_meta(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -248,20 +270,25 @@ impl Object for Data {
         ]
     }
 
-    fn json_fields(&self) -> Vec<(&'static str, Value)> {
-        let names = [
-            "receiver",
-            "status",
+    fn write_json(&self, out: &mut JsonObject<'_>) -> bool {
+        out.text("receiver", &self.receiver);
+        out.text("status", &self.status);
+        let alerts = self.alerts.0.iter();
+        out.list(
             "alerts",
-            "notification_reason",
-            "groupLabels",
-            "commonLabels",
-            "commonAnnotations",
-            "routeLabels",
-            "externalURL",
-        ];
-        let values = self.fields().into_iter().map(|(_, value)| value);
-        names.into_iter().zip(values).collect()
+            alerts.map(|alert| |out: &mut JsonObject<'_>| alert.to_json(out)),
+        );
+        out.text("notification_reason", &self.notification_reason);
+        for (name, pairs) in [
+            ("groupLabels", &self.group_labels),
+            ("commonLabels", &self.common_labels),
+            ("commonAnnotations", &self.common_annotations),
+            ("routeLabels", &self.route_labels),
+        ] {
+            out.object(name, pairs.to_json());
+        }
+        out.text("externalURL", &self.external_url);
+        true
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -286,18 +313,9 @@ impl Object for Alert {
         ]
     }
 
-    fn json_fields(&self) -> Vec<(&'static str, Value)> {
-        let names = [
-            "status",
-            "labels",
-            "annotations",
-            "startsAt",
-            "endsAt",
-            "generatorURL",
-            "fingerprint",
-        ];
-        let values = self.fields().into_iter().map(|(_, value)| value);
-        names.into_iter().zip(values).collect()
+    fn write_json(&self, out: &mut JsonObject<'_>) -> bool {
+        self.to_json(out);
+        true
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -345,10 +363,12 @@ impl Object for Kv {
     }
 
     fn json(&self) -> Option<Value> {
-        Some(match self.0 {
-            Some(_) => Value::string_map(self.iter()),
-            None => Value::Nil,
-        })
+        // A map that is none shows as such.
+        self.0.is_none().then_some(Value::Nil)
+    }
+
+    fn write_json(&self, out: &mut JsonObject<'_>) -> bool {
+        self.to_json().map(|write| write(out)).is_some()
     }
 
     fn text(&self) -> Option<String> {

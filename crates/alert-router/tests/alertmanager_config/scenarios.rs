@@ -233,6 +233,7 @@ fn live(
                     fail: case["fail"][&name].as_str().map(str::to_owned),
                     timeout: webhook.timeout.bound(),
                 }),
+                pace: alert_router::notify::pace::Pace::default(),
             });
         }
         receivers.insert(Arc::from(receiver.name.as_str()), integrations);

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::parse::is_any_character;
+use super::parse::{is_any_character, is_any_of_line};
 
 /// Classes and optional parts are unfolded up to so many alternatives.
 const MAX_PRODUCT: usize = 256;
@@ -16,8 +16,8 @@ const MAX_PRODUCT: usize = 256;
 const MAX_WRITTEN: usize = 10_000;
 /// Sets up to this size are compared one by one.
 const MAX_LINEAR: usize = 8;
-/// More alternatives with gaps than these are the automaton's.
-const MAX_GLOBS: usize = 8;
+/// More alternatives with gaps than these are the automaton's; a digit between literals makes ten.
+const MAX_GLOBS: usize = 16;
 
 pub(super) struct Facts {
     pub plan: Plan,
@@ -38,6 +38,8 @@ pub(super) enum Plan {
     Globs {
         texts: Vec<String>,
         globs: Vec<Glob>,
+        /// The gaps hold no line feed (`.` without the flag `s`), and neither do the literals.
+        one_line: bool,
     },
 }
 
@@ -56,6 +58,8 @@ enum Part {
     Text(String),
     /// At least so many characters of any kind.
     Gap(usize),
+    /// At least so many characters that are no line feeds.
+    LineGap(usize),
 }
 
 type Row = Vec<Part>;
@@ -89,18 +93,25 @@ impl Facts {
                 None => globs.push(row),
             }
         }
+        let one_line = within_lines(&globs);
         let plan = if globs.iter().any(|row| matches!(row[..], [Part::Gap(0)])) {
             Plan::Everything
         } else if globs.len() > MAX_GLOBS || !globs.is_empty() && texts.len() > MAX_LINEAR {
             Plan::Search
-        } else if !globs.is_empty() {
+        } else if let (Some(one_line), false) = (one_line, globs.is_empty()) {
             let globs = globs.into_iter().map(Glob::new).collect();
-            let texts = texts.clone();
+            let plan = Plan::Globs {
+                texts,
+                globs,
+                one_line,
+            };
             return Facts {
-                plan: Plan::Globs { texts, globs },
+                plan,
                 set: None,
                 prefix,
             };
+        } else if one_line.is_none() {
+            Plan::Search
         } else {
             match &texts[..] {
                 [only] => Plan::Equal(only.clone()),
@@ -122,8 +133,13 @@ impl Plan {
             Plan::Equal(only) => only == text,
             Plan::Few(texts) => texts.iter().any(|t| t == text),
             Plan::Many(texts) => texts.contains(text),
-            Plan::Globs { texts, globs } => {
-                globs.iter().any(|g| g.is_match(text)) || texts.iter().any(|t| t == text)
+            Plan::Globs {
+                texts,
+                globs,
+                one_line,
+            } => {
+                let fits = globs.iter().any(|g| g.is_match(text));
+                fits && !(*one_line && text.contains('\n')) || texts.iter().any(|t| t == text)
             }
         }
     }
@@ -141,7 +157,7 @@ impl Glob {
                     inner.push((least, text));
                     gap = None;
                 }
-                (Part::Gap(least), _) => gap = Some(least),
+                (Part::Gap(least) | Part::LineGap(least), _) => gap = Some(least),
                 (Part::Start | Part::End, _) => {}
             }
         }
@@ -221,6 +237,9 @@ fn unfold(hir: &Hir) -> Option<Vec<Row>> {
             if max.is_none() && is_any_character(&repetition.sub) {
                 return Some(vec![vec![Part::Gap(min as usize)]]);
             }
+            if max.is_none() && is_any_of_line(&repetition.sub) {
+                return Some(vec![vec![Part::LineGap(min as usize)]]);
+            }
             match (min, max) {
                 (0, Some(1)) => {
                     let mut rows = unfold(&repetition.sub)?;
@@ -274,9 +293,23 @@ fn append(row: &mut Row, part: &Part) {
     match (row.last_mut(), part) {
         (_, Part::Text(text)) if text.is_empty() => {}
         (Some(Part::Text(last)), Part::Text(text)) => last.push_str(text),
-        (Some(Part::Gap(last)), Part::Gap(least)) => *last += least,
+        (Some(Part::Gap(last)), Part::Gap(least))
+        | (Some(Part::LineGap(last)), Part::LineGap(least)) => *last += least,
         (Some(Part::Start), Part::Start) | (Some(Part::End), Part::End) => {}
         _ => row.push(part.clone()),
+    }
+}
+
+/// Whether the gaps of these rows stay within a line, and with them, as no literal has a line feed
+/// either, all that matches; `None` where it depends on the gap.
+fn within_lines(rows: &[Row]) -> Option<bool> {
+    let has = |wanted: fn(&Part) -> bool| rows.iter().flatten().any(wanted);
+    let line_gap = has(|part| matches!(part, Part::LineGap(_)));
+    let any_gap = has(|part| matches!(part, Part::Gap(_)));
+    let line_feed = has(|part| matches!(part, Part::Text(text) if text.contains('\n')));
+    match (line_gap, any_gap || line_feed) {
+        (true, true) => None,
+        (line_gap, _) => Some(line_gap),
     }
 }
 

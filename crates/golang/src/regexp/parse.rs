@@ -649,3 +649,15 @@ pub(super) fn is_any_character(hir: &Hir) -> bool {
         _ => false,
     }
 }
+
+/// Whether this is the class of all characters but the line feed: `.` without the flag `s`.
+pub(super) fn is_any_of_line(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Class(Class::Unicode(class)) => matches!(
+            class.ranges(),
+            [before, after] if before.start() == '\0' && before.end() == '\t'
+                && after.start() == '\x0b' && after.end() == char::MAX
+        ),
+        _ => false,
+    }
+}

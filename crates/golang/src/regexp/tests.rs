@@ -174,6 +174,7 @@ fn knows_sets_and_prefixes() {
         assert_eq!(Regexp::anchored(pattern).expect(pattern).prefix(), expected);
     }
     assert!(Regexp::anchored(".*").expect("valid").matches_everything());
+    assert!(!Regexp::new("^(?:.*)$").expect("valid").matches_everything());
     assert!(!Regexp::anchored(".+").expect("valid").matches_everything());
     let many: Vec<String> = (0..1000).map(|i| format!("host-{i}")).collect();
     assert_eq!(set(&many.join("|")), Some(many));
@@ -207,6 +208,10 @@ fn plans_agree_with_the_automaton() {
         "[ab]{2}.*",
         "ab.*ba|x",
         "(?i)ab.*",
+        "(?s:.*)a.*",
+        "a\n.*",
+        ".*a|b\nc",
+        "x[a-j]:?.*",
     ];
     let alphabet = ["a", "b", "c", "é", "\n", "x"];
     let mut texts = vec![String::new()];
@@ -219,8 +224,14 @@ fn plans_agree_with_the_automaton() {
         texts.sort();
         texts.dedup();
     }
-    for pattern in patterns {
-        let regexp = Regexp::anchored(pattern).expect(pattern);
+    // A dot stops at a line feed in Alertmanager's matchers, unlike in Prometheus'.
+    let lines = patterns.map(|pattern| format!("^(?:{pattern})$"));
+    for pattern in patterns
+        .map(|pattern| format!("^(?s:{pattern})$"))
+        .iter()
+        .chain(&lines)
+    {
+        let regexp = Regexp::new(pattern).expect(pattern);
         let engine = regexp.engine().expect("compiles");
         for text in &texts {
             assert_eq!(
