@@ -465,7 +465,7 @@ impl Batch {
         match &mut *self.agent.0.writer.lock() {
             Some(writer) => writer
                 .log(records.iter().map(Vec::as_slice))
-                .map_err(|error| AppendError::Io(format!("write to WAL: {error}"))),
+                .map_err(|error| wal::refused("WAL", &error)),
             None => Err(AppendError::Unavailable("the storage is closed".to_owned())),
         }
     }

@@ -28,26 +28,31 @@ impl<'a> Reader<'a> {
     }
 
     /// The place in the file of the next byte.
+    #[inline]
     pub fn offset(&self) -> u64 {
         self.base + self.pos as u64
     }
 
     /// How many bytes are consumed.
+    #[inline]
     pub fn position(&self) -> usize {
         self.pos
     }
 
     /// How many bytes are left.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.data.len() - self.pos
     }
 
     /// Whether all bytes are consumed.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.pos == self.data.len()
     }
 
     /// The bytes that are left.
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         &self.data[self.pos..]
     }
@@ -115,7 +120,7 @@ impl<'a> Reader<'a> {
     /// An unsigned LEB128 integer of at most 64 bits.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64> {
-        // One and two bytes are by far the most frequent.
+        // Up to three bytes are by far the most frequent.
         match self.data.get(self.pos..) {
             Some(&[byte, ..]) if byte < 0x80 => {
                 self.pos += 1;
@@ -124,6 +129,12 @@ impl<'a> Reader<'a> {
             Some(&[low, high, ..]) if high < 0x80 => {
                 self.pos += 2;
                 Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            // Half a minute to a quarter of an hour in milliseconds.
+            Some(&[low, middle, high, ..]) if high < 0x80 => {
+                self.pos += 3;
+                let low = u64::from(low & 0x7f) | u64::from(middle & 0x7f) << 7;
+                Ok(low | u64::from(high) << 14)
             }
             _ => self.long_uvarint(),
         }

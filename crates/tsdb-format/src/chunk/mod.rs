@@ -12,7 +12,7 @@ pub mod xor;
 pub mod xor2;
 
 pub use histogram::{Appended, FloatHistogramChunk, HistogramChunk, ResetHeader};
-pub use xor::{XorChunk, XorState};
+pub use xor::{XorChunk, XorState, XorTail};
 
 use crate::error::{Cause, FormatError, Result};
 

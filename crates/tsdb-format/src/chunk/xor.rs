@@ -8,6 +8,8 @@ use crate::error::{Cause, FormatError, Result};
 
 const WHAT: &str = "XOR chunk";
 const NO_WINDOW: u8 = 0xff;
+/// The header, a byte that was begun, and room for a sample.
+const APART: usize = 3 + XorState::ROOM;
 
 /// What an XOR appender knows of the samples before: 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,22 +71,26 @@ impl XorState {
     }
 
     /// How many samples the chunk holds.
+    #[inline]
     pub fn samples(&self) -> u16 {
         self.count
     }
 
     /// How many bytes the chunk takes.
+    #[inline]
     #[allow(clippy::len_without_is_empty)] // Even a chunk without samples has its header.
     pub fn len(&self) -> usize {
         self.bits.div_ceil(8) as usize
     }
 
     /// The last timestamp; 0 without samples.
+    #[inline]
     pub fn last_t_ms(&self) -> i64 {
         self.t_ms
     }
 
     /// The last value; 0 without samples.
+    #[inline]
     pub fn last_value(&self) -> f64 {
         f64::from_bits(self.value_bits)
     }
@@ -124,6 +130,36 @@ impl XorState {
             .checked_add(1)
             .expect("a chunk holds at most 65,535 samples");
         buf[..2].copy_from_slice(&self.count.to_be_bytes());
+    }
+
+    /// Appends a sample to the chunk whose first [`XorState::len`] bytes are those of `chunk`, where
+    /// there is no room behind them: what it wrote is for the caller to put into a larger buffer.
+    ///
+    /// # Panics
+    /// As [`XorState::append`].
+    #[inline]
+    pub fn append_apart(&mut self, chunk: &[u8], t_ms: i64, value: f64) -> XorTail {
+        let at = self.bits / 8;
+        let mut bytes = [0; APART];
+        // A chunk of the header alone, and of the bits of the last byte.
+        let mut apart = XorState {
+            bits: 16 + self.bits % 8,
+            ..*self
+        };
+        if apart.bits > 16 {
+            bytes[2] = chunk[at as usize];
+        }
+        apart.append(&mut bytes, t_ms, value);
+        let len = apart.len();
+        *self = XorState {
+            bits: at * 8 + apart.bits - 16,
+            ..apart
+        };
+        XorTail {
+            bytes,
+            at: at as usize,
+            len,
+        }
     }
 
     #[inline(always)]
@@ -166,6 +202,32 @@ impl XorState {
         let head = 0b11 << 11 | u64::from(leading) << 6 | u64::from(n & 63);
         let pos = put_bits(buf, self.bits, head, 13);
         self.bits = put_bits(buf, pos, xor >> trailing, n);
+    }
+}
+
+/// What [`XorState::append_apart`] wrote: the header, and the bytes from `at` on.
+pub struct XorTail {
+    bytes: [u8; APART],
+    at: usize,
+    len: usize,
+}
+
+impl XorTail {
+    /// Writes it to the chunk's buffer.
+    ///
+    /// # Panics
+    /// The buffer must have the chunk's [`XorState::len`] bytes; what is behind them may be
+    /// overwritten.
+    #[inline]
+    pub fn write(&self, buf: &mut [u8]) {
+        buf[..2].copy_from_slice(&self.bytes[..2]);
+        let n = self.len - 2;
+        let place = &mut buf[self.at..];
+        match place.first_chunk_mut::<8>() {
+            // Nearly all, and quicker than a copy of any length.
+            Some(place) if n <= 8 => place.copy_from_slice(&self.bytes[2..10]),
+            _ => place[..n].copy_from_slice(&self.bytes[2..2 + n]),
+        }
     }
 }
 
@@ -509,6 +571,14 @@ mod tests {
         }
         let (mut times, mut values) = (Vec::new(), Vec::new());
         let data = chunk.bytes().to_vec();
+        let (mut whole, mut state, mut tight) = (XorChunk::new(), XorState::new(), Vec::new());
+        for &(t, v) in samples {
+            whole.append(t, v);
+            let tail = state.append_apart(&tight, t, v);
+            tight.resize(state.len(), 0xff);
+            tail.write(&mut tight);
+            assert_eq!((&tight[..], state), (whole.bytes(), whole.state));
+        }
         decode(&data, i64::MIN, i64::MAX, &mut times, &mut values).unwrap();
         let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(times, samples.iter().map(|s| s.0).collect::<Vec<_>>());

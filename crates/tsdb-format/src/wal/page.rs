@@ -187,6 +187,7 @@ pub struct SegmentReader<'a> {
     /// Behind the last whole record.
     valid: usize,
     stored: Vec<u8>,
+    /// Begins with the last record that had to be decompressed.
     record: Vec<u8>,
     snappy: snap::raw::Decoder,
 }
@@ -272,9 +273,9 @@ impl<'a> SegmentReader<'a> {
             .map_err(|text| FormatError::invalid(WHAT, start as u64, text))?;
         self.valid = self.position;
         let record = match (decompressed, direct) {
-            (true, _) => &self.record,
-            (false, Some(data)) => data,
-            (false, None) => &self.stored,
+            (Some(len), _) => &self.record[..len],
+            (None, Some(data)) => data,
+            (None, None) => &self.stored,
         };
         Ok(Some((record, self.position)))
     }
@@ -438,39 +439,43 @@ fn first_byte(flags: u8, stored: &[u8]) -> Option<u8> {
     stored.get(tag + 1 + more).copied()
 }
 
-/// Decompresses into `record` and returns true, or false where `stored` is the record itself.
+/// Decompresses to the beginning of `record` and says how many bytes that are, or `None` where `stored`
+/// is the record itself.
 fn decompress(
     flags: u8,
     stored: &[u8],
     record: &mut Vec<u8>,
     snappy: &mut snap::raw::Decoder,
-) -> Result<bool, String> {
+) -> Result<Option<usize>, String> {
     if stored.is_empty() || flags & (SNAPPY_BIT | ZSTD_BIT) == 0 {
-        return Ok(false);
+        return Ok(None);
     }
-    record.clear();
     if flags & SNAPPY_BIT != 0 {
         let len = snap::raw::decompress_len(stored).map_err(|e| e.to_string())?;
         // No run of snappy expands beyond 64 bytes for three.
         if len > MAX_RECORD_BYTES || len / 32 > stored.len() {
             return Err(format!("snappy: record of {len} bytes claimed"));
         }
-        record.resize(len, 0);
-        snappy
-            .decompress(stored, record)
-            .map_err(|e| e.to_string())?;
-    } else {
-        let decoder =
-            zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| format!("zstd: {e}"))?;
-        decoder
-            .take(MAX_RECORD_BYTES as u64 + 1)
-            .read_to_end(record)
-            .map_err(|e| format!("zstd: {e}"))?;
-        if record.len() > MAX_RECORD_BYTES {
-            return Err("zstd: record too large".to_owned());
+        // What is overwritten need not be cleared.
+        if record.len() < len {
+            record.resize(len, 0);
         }
+        snappy
+            .decompress(stored, &mut record[..len])
+            .map_err(|e| e.to_string())?;
+        return Ok(Some(len));
     }
-    Ok(true)
+    record.clear();
+    let decoder =
+        zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| format!("zstd: {e}"))?;
+    decoder
+        .take(MAX_RECORD_BYTES as u64 + 1)
+        .read_to_end(record)
+        .map_err(|e| format!("zstd: {e}"))?;
+    if record.len() > MAX_RECORD_BYTES {
+        return Err("zstd: record too large".to_owned());
+    }
+    Ok(Some(record.len()))
 }
 
 #[cfg(test)]

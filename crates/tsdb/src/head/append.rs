@@ -3,7 +3,6 @@
 
 mod apply;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,6 +15,7 @@ use tsdb_format::wal::record::{
 
 use super::series::{Bounds, ChunkPolicy, Place, Shard, Value, shard_of};
 use super::{Head, MAX_ID};
+use crate::wal::refused;
 
 /// What an appender has gathered; kept for the next one, so that a batch allocates nothing.
 #[derive(Default)]
@@ -174,7 +174,7 @@ impl HeadAppender {
             let Some(series) = shard.get(id) else {
                 continue;
             };
-            let logged = series.logged;
+            let logged = series.is_logged();
             let result = check(shard, series, &self.head);
             if result.is_ok() {
                 pin(shard, id);
@@ -354,7 +354,7 @@ impl HeadAppender {
             record
         });
         match &mut *self.head.wal.lock() {
-            Some(wal) => wal.log(records).map_err(|error| log_error("WAL", &error)),
+            Some(wal) => wal.log(records).map_err(|error| refused("WAL", &error)),
             None => Err(AppendError::Unavailable(
                 "the log is still being replayed".to_owned(),
             )),
@@ -465,33 +465,23 @@ impl HeadAppender {
 fn pin(shard: &mut Shard, id: u32) -> bool {
     match shard.get_mut(id) {
         Some(series) => {
-            series.pending = series.pending.saturating_add(1);
-            !series.logged
+            series.pin();
+            !series.is_logged()
         }
         None => false,
     }
 }
 
-/// Lets a series go again. A count that was full stays full: better a series too many.
+/// Lets a series go again.
 #[inline]
 fn unpin(shard: &mut Shard, id: u32) {
-    if let Some(series) = shard.get_mut(id)
-        && series.pending != u16::MAX
-    {
-        series.pending = series.pending.saturating_sub(1);
+    if let Some(series) = shard.get_mut(id) {
+        series.unpin();
     }
 }
 
 fn closed() -> AppendError {
     AppendError::Unavailable("the database is closed".to_owned())
-}
-
-fn log_error(log: &str, error: &io::Error) -> AppendError {
-    let text = format!("write to {log}: {error}");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Unavailable(text),
-        _ => AppendError::Io(text),
-    }
 }
 
 impl Appender for HeadAppender {

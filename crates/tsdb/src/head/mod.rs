@@ -81,8 +81,8 @@ struct Recent {
     late: Option<(i64, i64)>,
 }
 
-/// Lower halves of label hashes, with the series that have them.
-type HashMapping = HashTable<(u32, u32)>;
+/// Series by the lower halves of their labels' hashes, which the series have.
+type HashMapping = HashTable<u32>;
 
 /// The head; see the module.
 pub struct Head {
@@ -154,18 +154,22 @@ impl Head {
         self.find_in(&table, key, labels)
     }
 
-    fn find_in(&self, table: &HashTable<(u32, u32)>, key: u32, labels: &Labels) -> Option<u32> {
+    fn find_in(&self, table: &HashMapping, key: u32, labels: &Labels) -> Option<u32> {
         table
-            .find(spread(key), |(hash, id)| {
-                *hash == key && self.has_labels(*id, labels)
-            })
-            .map(|(_, id)| *id)
+            .find(spread(key), |id| self.has_labels(*id, key, labels))
+            .copied()
     }
 
-    fn has_labels(&self, id: u32, labels: &Labels) -> bool {
+    /// The key of a series in its table, if there is such a series.
+    fn key_of(&self, id: u32) -> Option<u32> {
+        let shard = self.shards[shard_of(id)].lock();
+        shard.get(id).map(|series| series.hash)
+    }
+
+    fn has_labels(&self, id: u32, key: u32, labels: &Labels) -> bool {
         let index = self.index.read();
         let shard = self.shards[shard_of(id)].lock();
-        let Some(series) = shard.get(id) else {
+        let Some(series) = shard.get(id).filter(|series| series.hash == key) else {
             return false;
         };
         let mut wanted = labels.iter();
@@ -211,11 +215,14 @@ impl Head {
             if wanted.is_some()
                 && let Some(series) = shard.get_mut(id)
             {
-                series.logged = true;
+                series.set_logged(true);
             }
             id
         };
-        table.insert_unique(spread(key), (key, id), |(hash, _)| spread(*hash));
+        // One that is gone may stand anywhere: it is found no more, and about to be taken out.
+        table.insert_unique(spread(key), id, |id| {
+            spread(self.key_of(*id).unwrap_or_default())
+        });
         self.metrics.series.inc();
         self.metrics.series_created.inc();
         Ok((id, true))

@@ -1,6 +1,6 @@
 //! A shard of the head's series: their labels, open chunks and places of full chunks, packed.
 //!
-//! A series takes 88 bytes here, four bytes a label, eight bytes a full chunk and its open chunk's
+//! A series takes 72 bytes here, four bytes a label, eight bytes a full chunk and its open chunk's
 //! bytes; rare things (histograms, late samples, metadata) are behind one pointer.
 
 use model::{FloatHistogram, Histogram, Metadata};
@@ -22,6 +22,11 @@ const SHARD_BITS: u32 = 4;
 pub const SHARDS: usize = 1 << SHARD_BITS;
 const PAGE: usize = 64;
 const NO_SLOT: u32 = u32::MAX;
+/// Behind the last of a series' labels, where their run has room for more.
+const NO_PAIR: u32 = u32::MAX;
+/// Bits of [`Series::usage`]: whether the log has the labels, and how many batches have samples.
+const LOGGED: u16 = 1 << 15;
+const PINNED: u16 = LOGGED - 1;
 /// Upstream's bound of an XOR chunk's bytes, less the largest sample.
 const MAX_XOR_BYTES: usize = 1024 - 19;
 const TARGET_HISTOGRAM_BYTES: usize = 1024;
@@ -76,11 +81,7 @@ pub struct Series {
     /// The lower half of the hash of its labels.
     pub hash: u32,
     full_count: u16,
-    label_count: u16,
-    /// Whether the log has its labels.
-    pub logged: bool,
-    /// Batches that have samples for it: it must not be collected. Saturates.
-    pub pending: u16,
+    usage: u16,
 }
 
 impl Series {
@@ -95,9 +96,7 @@ impl Series {
             id: 0,
             hash: 0,
             full_count: 0,
-            label_count: 0,
-            logged: false,
-            pending: 0,
+            usage: 0,
         }
     }
 
@@ -124,6 +123,39 @@ impl Series {
     #[inline]
     pub fn last_open_float(&self) -> Option<(i64, f64)> {
         (self.xor.samples() > 0).then(|| (self.xor.last_t_ms(), self.xor.last_value()))
+    }
+
+    /// Whether the log has its labels.
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.usage & LOGGED != 0
+    }
+
+    /// Notes whether the log has its labels.
+    pub fn set_logged(&mut self, logged: bool) {
+        self.usage = self.usage & PINNED | if logged { LOGGED } else { 0 };
+    }
+
+    /// Whether a batch has samples for it: it must not be collected.
+    #[inline]
+    pub fn is_pinned(&self) -> bool {
+        self.usage & PINNED != 0
+    }
+
+    /// Keeps it for a sample of a batch.
+    #[inline]
+    pub fn pin(&mut self) {
+        if self.usage & PINNED != PINNED {
+            self.usage += 1;
+        }
+    }
+
+    /// Lets it go again. A count that was full stays full: better a series too many.
+    #[inline]
+    pub fn unpin(&mut self) {
+        if !matches!(self.usage & PINNED, 0 | PINNED) {
+            self.usage -= 1;
+        }
     }
 
     /// How many full chunks there are.
@@ -228,14 +260,14 @@ impl Shard {
     pub fn insert(&mut self, id: u32, hash: u32, pairs: &[u32]) {
         let labels = self.slab.take(pairs.len() * 4);
         let bytes = self.slab.get_mut(&labels);
-        for (pair, bytes) in pairs.iter().zip(bytes.chunks_exact_mut(4)) {
+        let pairs = pairs.iter().chain(std::iter::repeat(&NO_PAIR));
+        for (bytes, pair) in bytes.chunks_exact_mut(4).zip(pairs) {
             bytes.copy_from_slice(&pair.to_le_bytes());
         }
         let series = Series {
             id,
             hash,
             labels,
-            label_count: pairs.len().min(usize::from(u16::MAX)) as u16,
             ..Series::vacant()
         };
         let slot = match self.free.pop() {
@@ -287,9 +319,11 @@ impl Shard {
     pub fn pairs<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = u32> + 'a {
         self.slab
             .get(&series.labels)
-            .chunks_exact(4)
-            .take(usize::from(series.label_count))
-            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| u32::from_le_bytes(*bytes))
+            .take_while(|pair| *pair != NO_PAIR)
     }
 
     /// References of the full chunks in order of time.
@@ -614,17 +648,29 @@ fn append_float(
             series.next_at_ms = range_end(t_ms, policy.range_ms);
         }
     }
-    let need = series.xor.len() + XorState::ROOM;
-    if slab.capacity(&series.open) < need {
-        let keep = series.xor.len().min(slab.capacity(&series.open));
-        slab.grow(&mut series.open, need, keep);
-    } else if outcome == Outcome::NewChunk && slab.capacity(&series.open) > 2 * need {
+    if outcome == Outcome::NewChunk {
         // The chunk before grew; this one begins small again.
         slab.give(std::mem::replace(&mut series.open, Handle::none()));
-        series.open = slab.take(need);
     }
-    series.xor.append(slab.get_mut(&series.open), t_ms, value);
+    let open = slab.get_mut(&series.open);
+    if open.len() >= series.xor.len() + XorState::ROOM {
+        series.xor.append(open, t_ms, value);
+    } else {
+        append_tight(series, slab, t_ms, value);
+    }
     outcome
+}
+
+/// Appends where the encoder has no room to write beyond the sample's end: only what the sample
+/// needs in the end is taken.
+fn append_tight(series: &mut Series, slab: &mut Slab, t_ms: i64, value: f64) {
+    let before = series.xor.len().min(slab.capacity(&series.open));
+    let tail = series.xor.append_apart(slab.get(&series.open), t_ms, value);
+    let need = series.xor.len();
+    if slab.capacity(&series.open) < need {
+        slab.grow(&mut series.open, need, before);
+    }
+    tail.write(slab.get_mut(&series.open));
 }
 
 fn append_histogram(

@@ -18,27 +18,30 @@ const SIZES: [u16; 29] = [
     16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 152, 176, 208, 240, 288, 336, 400, 464, 544, 640,
     744, 864, 992, 1088, 1360, 1632, 2040, 4096,
 ];
-const HUGE: u8 = SIZES.len() as u8;
+/// The bit of a slot's number that says: an allocation of its own.
+const HUGE: u32 = 1 << 31;
+/// Pages beyond this many, some 32 GB, have no number: runs get allocations of their own then.
+const MAX_PAGES: usize = (HUGE >> SLOT_BITS) as usize - 1;
 
 /// Where a run lies; meaningful for the slab that gave it. Not `Copy`: one handle, one owner.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Handle {
-    slot: u32,
-    class: u8,
-}
+pub struct Handle(u32);
 
 impl Handle {
     /// No run at all: zero bytes.
     pub const fn none() -> Handle {
-        Handle {
-            slot: NONE,
-            class: 0,
-        }
+        Handle(NONE)
     }
 
     /// Whether this is [`Handle::none`].
     pub fn is_none(&self) -> bool {
-        self.slot == NONE
+        self.0 == NONE
+    }
+
+    /// Which of the allocations of their own it is, if it is one.
+    #[inline]
+    fn huge(&self) -> Option<usize> {
+        (self.0 & HUGE != 0 && self.0 != NONE).then_some((self.0 & !HUGE) as usize)
     }
 }
 
@@ -105,7 +108,8 @@ fn place(slot: u32) -> (usize, usize) {
 }
 
 impl Slab {
-    fn take_slot(&mut self, class: u8) -> u32 {
+    /// A slot of a class, unless all pages are in use.
+    fn take_slot(&mut self, class: u8) -> Option<u32> {
         let partial = &mut self.partial[usize::from(class)];
         let page = loop {
             match partial.last() {
@@ -118,29 +122,34 @@ impl Slab {
                     partial.pop();
                 }
                 None => {
-                    let page = self.empty.pop().unwrap_or_else(|| {
-                        self.pages.push(Page {
-                            bytes: Box::new([0; PAGE]),
-                            class: NO_CLASS,
-                            used: 0,
-                            begun: 0,
-                            free: NO_SLOT,
-                        });
-                        self.pages.len() as u32 - 1
-                    });
+                    let page = match self.empty.pop() {
+                        Some(page) => page,
+                        None if self.pages.len() == MAX_PAGES => return None,
+                        None => {
+                            self.pages.push(Page {
+                                bytes: Box::new([0; PAGE]),
+                                class: NO_CLASS,
+                                used: 0,
+                                begun: 0,
+                                free: NO_SLOT,
+                            });
+                            self.pages.len() as u32 - 1
+                        }
+                    };
                     self.pages[page as usize].class = class;
                     partial.push(page);
                     break page;
                 }
             }
         };
-        page << SLOT_BITS | u32::from(self.pages[page as usize].take())
+        Some(page << SLOT_BITS | u32::from(self.pages[page as usize].take()))
     }
 
-    fn give_slot(&mut self, class: u8, slot: u32) {
+    fn give_slot(&mut self, slot: u32) {
         let (number, slot) = place(slot);
         let page = &mut self.pages[number];
         let was_full = page.is_full();
+        let class = page.class;
         page.give(slot as u16);
         if page.used == 0 {
             (page.class, page.begun, page.free) = (NO_CLASS, 0, NO_SLOT);
@@ -150,102 +159,103 @@ impl Slab {
         }
     }
 
-    #[inline]
-    fn slot(&self, class: u8, slot: u32) -> &[u8] {
-        let (page, slot) = place(slot);
-        let size = size_of_class(class);
-        &self.pages[page].bytes[slot * size..(slot + 1) * size]
-    }
-
-    #[inline]
-    fn slot_mut(&mut self, class: u8, slot: u32) -> &mut [u8] {
-        let (page, slot) = place(slot);
-        let size = size_of_class(class);
-        &mut self.pages[page].bytes[slot * size..(slot + 1) * size]
-    }
-
     /// A run of at least `len` bytes, its content undefined.
     pub fn take(&mut self, len: usize) -> Handle {
         if len == 0 {
             return Handle::none();
         }
-        match SIZES.iter().position(|size| usize::from(*size) >= len) {
-            Some(class) => Handle {
-                slot: self.take_slot(class as u8),
-                class: class as u8,
-            },
-            None => {
-                let bytes = vec![0; len].into_boxed_slice();
-                let slot = match self.huge_free.pop() {
-                    Some(slot) => {
-                        self.huge[slot as usize] = bytes;
-                        slot
-                    }
-                    None => {
-                        self.huge.push(bytes);
-                        self.huge.len() as u32 - 1
-                    }
-                };
-                Handle { slot, class: HUGE }
-            }
+        let class = SIZES.iter().position(|size| usize::from(*size) >= len);
+        if let Some(slot) = class.and_then(|class| self.take_slot(class as u8)) {
+            return Handle(slot);
         }
+        let bytes = vec![0; len].into_boxed_slice();
+        let slot = match self.huge_free.pop() {
+            Some(slot) => {
+                self.huge[slot as usize] = bytes;
+                slot
+            }
+            None => {
+                self.huge.push(bytes);
+                self.huge.len() as u32 - 1
+            }
+        };
+        Handle(slot | HUGE)
     }
 
     /// The run's bytes, all of its slot.
     #[inline]
     pub fn get(&self, handle: &Handle) -> &[u8] {
-        match handle.class {
-            _ if handle.is_none() => &[],
-            HUGE => &self.huge[handle.slot as usize],
-            class => self.slot(class, handle.slot),
+        if handle.0 & HUGE != 0 {
+            return match handle.huge() {
+                Some(huge) => &self.huge[huge],
+                None => &[],
+            };
         }
+        let (page, slot) = place(handle.0);
+        let page = &self.pages[page];
+        let size = size_of_class(page.class);
+        &page.bytes[slot * size..(slot + 1) * size]
     }
 
     /// The run's bytes for writing.
     #[inline]
     pub fn get_mut(&mut self, handle: &Handle) -> &mut [u8] {
-        match handle.class {
-            _ if handle.is_none() => &mut [],
-            HUGE => &mut self.huge[handle.slot as usize],
-            class => self.slot_mut(class, handle.slot),
+        if handle.0 & HUGE != 0 {
+            return match handle.huge() {
+                Some(huge) => &mut self.huge[huge],
+                None => &mut [],
+            };
         }
+        let (page, slot) = place(handle.0);
+        let page = &mut self.pages[page];
+        let size = size_of_class(page.class);
+        &mut page.bytes[slot * size..(slot + 1) * size]
     }
 
     /// How many bytes the run's slot has.
     #[inline]
     pub fn capacity(&self, handle: &Handle) -> usize {
-        match handle.class {
-            _ if handle.is_none() => 0,
-            HUGE => self.huge[handle.slot as usize].len(),
-            class => size_of_class(class),
-        }
+        self.get(handle).len()
     }
 
     /// Moves a run to a slot of at least `len` bytes, keeping its first `keep` bytes.
-    #[cold]
     pub fn grow(&mut self, handle: &mut Handle, len: usize, keep: usize) {
         let target = self.take(len);
-        let mut copy = [0u8; 4096];
-        if keep <= copy.len() {
-            copy[..keep].copy_from_slice(&self.get(handle)[..keep]);
-            self.get_mut(&target)[..keep].copy_from_slice(&copy[..keep]);
-        } else {
-            let copy = self.get(handle)[..keep].to_vec();
-            self.get_mut(&target)[..keep].copy_from_slice(&copy);
-        }
+        self.copy(handle, &target, keep);
         let old = std::mem::replace(handle, target);
         self.give(old);
     }
 
+    /// Copies a run's first `keep` bytes to another run.
+    fn copy(&mut self, from: &Handle, to: &Handle, keep: usize) {
+        if keep == 0 {
+            return;
+        }
+        if (from.0 | to.0) & HUGE != 0 {
+            let bytes = self.get(from)[..keep].to_vec();
+            self.get_mut(to)[..keep].copy_from_slice(&bytes);
+            return;
+        }
+        let (from, to) = (place(from.0), place(to.0));
+        if from.0 == to.0 {
+            let page = &mut self.pages[from.0];
+            let size = size_of_class(page.class);
+            let at = from.1 * size;
+            page.bytes.copy_within(at..at + keep, to.1 * size);
+        } else if let Ok([source, target]) = self.pages.get_disjoint_mut([from.0, to.0]) {
+            let at = to.1 * size_of_class(target.class);
+            let bytes = &source.bytes[from.1 * size_of_class(source.class)..][..keep];
+            target.bytes[at..at + keep].copy_from_slice(bytes);
+        }
+    }
+
     /// Gives a run back.
     pub fn give(&mut self, handle: Handle) {
-        match handle.class {
-            _ if handle.is_none() => {}
-            HUGE => {
-                self.huge[handle.slot as usize] = Box::default();
-                self.huge_free.push(handle.slot);
-            }
-            class => self.give_slot(class, handle.slot),
+        if let Some(huge) = handle.huge() {
+            self.huge[huge] = Box::default();
+            self.huge_free.push(huge as u32);
+        } else if !handle.is_none() {
+            self.give_slot(handle.0);
         }
     }
 

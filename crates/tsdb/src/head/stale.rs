@@ -9,7 +9,7 @@ use super::{Head, SHARDS};
 /// The time of a series' last sample, if that is a stale marker and nothing is about to follow.
 fn ended(shard: &Shard, series: &Series) -> Option<i64> {
     let late = series.extra().is_some_and(|extra| !extra.late.is_empty());
-    if series.pending > 0 || late || !shard.is_stale(series) {
+    if series.is_pinned() || late || !shard.is_stale(series) {
         return None;
     }
     shard.open_range(series).map(|(_, last_ms)| last_ms)

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
 use model::Matcher;
 use tsdb_format::wal::record::{self, RefTombstone};
 
@@ -184,7 +183,7 @@ impl Head {
                 if let Some(first) = shard.first_t_ms(series, &self.files) {
                     kept.time(first.max(min_ms));
                 }
-            } else if late.is_none() && series.pending == 0 {
+            } else if late.is_none() && !series.is_pinned() {
                 dead.push(id);
             }
         }
@@ -223,7 +222,6 @@ impl Head {
     pub(super) fn remove_series(&self, place: usize, candidates: Vec<u32>, segment: u64) {
         let mut dead: Vec<u32> = Vec::with_capacity(candidates.len());
         let mut logged: Vec<u32> = Vec::new();
-        let mut hashes: HashMap<u32, u32> = HashMap::new();
         {
             let mut index = self.index.write();
             let mut shard = self.shards[place].lock();
@@ -234,17 +232,21 @@ impl Head {
                 };
                 let used = series.has_open()
                     || series.full_count() > 0
-                    || series.pending > 0
+                    || series.is_pinned()
                     || series.extra().is_some_and(|extra| !extra.late.is_empty());
                 if used {
                     continue;
                 }
                 pairs.extend(shard.pairs(series));
-                hashes.insert(id, series.hash);
                 dead.push(id);
             }
             for id in &dead {
-                logged.extend(shard.get(*id).filter(|one| one.logged).map(|one| one.id));
+                logged.extend(
+                    shard
+                        .get(*id)
+                        .filter(|one| one.is_logged())
+                        .map(|one| one.id),
+                );
                 shard.remove(*id);
             }
             dead.sort_unstable();
@@ -254,7 +256,7 @@ impl Head {
         }
         for table in &self.by_hash {
             let mut table = table.lock();
-            table.retain(|(hash, id)| hashes.get(id) != Some(hash));
+            table.retain(|id| dead.binary_search(id).is_err() || self.key_of(*id).is_some());
         }
         {
             // The log may have samples of them up to here: their labels must stay in it as long.

@@ -10,6 +10,8 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use storage::AppendError;
+
 use crate::fs::FileSystem;
 
 pub use checkpoint::{CheckpointStats, checkpoint};
@@ -90,6 +92,16 @@ pub fn remove_temporary(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What becomes of a batch that could not be written to the log of that name. A disk that is full may
+/// have room again: the sender shall come back.
+pub fn refused(log: &str, error: &io::Error) -> AppendError {
+    let text = format!("write to {log}: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Unavailable(text),
+        _ => AppendError::Io(text),
+    }
 }
 
 /// Removes the segments before `first`, oldest first.

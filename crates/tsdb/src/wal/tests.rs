@@ -232,3 +232,11 @@ fn a_checkpoint_keeps_what_is_needed() {
     assert_eq!(samples.len(), 5);
     assert_eq!(help, "version 2");
 }
+
+#[test]
+fn a_full_disk_is_a_state_and_any_other_error_a_fault() {
+    let full = refused("WAL", &io::ErrorKind::StorageFull.into());
+    assert!(matches!(full, AppendError::Unavailable(text) if text.starts_with("write to WAL: ")));
+    let broken = refused("WBL", &io::Error::other("broken"));
+    assert!(matches!(broken, AppendError::Io(text) if text == "write to WBL: broken"));
+}

@@ -13,8 +13,8 @@ use super::super::isolation::Applying;
 use super::super::out_of_order::OutOfOrder;
 use super::super::series::{Bounds, ChunkPolicy, Outcome, Place, Shard, Value, shard_of};
 use super::super::{Head, LateLog};
-use super::{HeadAppender, log_error, unpin};
-use crate::wal::Writer;
+use super::{HeadAppender, unpin};
+use crate::wal::{Writer, refused};
 
 /// What applying a batch has counted.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl HeadAppender {
         for (id, _) in &self.batch.series {
             let mut shard = self.head.shards[shard_of(*id)].lock();
             if let Some(series) = shard.get_mut(*id) {
-                series.logged = true;
+                series.set_logged(true);
             }
         }
     }
@@ -272,7 +272,7 @@ impl Head {
             return Ok(());
         }
         self.write_late(&mut log)
-            .map_err(|error| log_error("WBL", &error))
+            .map_err(|error| refused("WBL", &error))
     }
 
     fn write_late(&self, log: &mut LateLog) -> io::Result<()> {

@@ -315,7 +315,7 @@ impl Head {
             if let Ok(other) = u32::try_from(series.reference)
                 && let Some(other) = self.shards[shard_of(other)].lock().get_mut(other)
             {
-                other.logged = false;
+                other.set_logged(false);
             }
         }
         if series.reference < MAX_KEPT_ID {
