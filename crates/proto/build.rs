@@ -19,7 +19,7 @@ const FILES: [&str; 13] = [
     "opentelemetry/common.proto",
     "opentelemetry/metrics.proto",
 ];
-const OURS: [&str; 1] = ["firewatch/alerts.proto"];
+const OURS: [&str; 2] = ["firewatch/alerts.proto", "firewatch/rules.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
@@ -32,6 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_client(stubs)
         .build_server(stubs)
         .btree_map(".firewatch")
+        // Label sets of rules are slices of the message they came in.
+        .bytes(".firewatch.rules")
         .compile_fds(files)?;
     Ok(())
 }

@@ -126,6 +126,22 @@ impl Labels {
         &self.0
     }
 
+    /// The label set of a packed form (see the type) from outside: `None` where it is none, names are
+    /// not in order or given twice, or a value is empty.
+    pub fn from_packed(bytes: &[u8]) -> Option<Labels> {
+        let mut rest = bytes;
+        let mut last = None;
+        while !rest.is_empty() {
+            let name = checked_str(&mut rest)?;
+            let value = checked_str(&mut rest)?;
+            if value.is_empty() || last.is_some_and(|last| last >= name) {
+                return None;
+            }
+            last = Some(name);
+        }
+        Some(Labels::from_bytes(bytes))
+    }
+
     /// A hash of the whole set. Stable within a process; not for storage or the wire.
     pub fn hash64(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(&self.0)
@@ -198,6 +214,30 @@ fn push_str(bytes: &mut Vec<u8>, s: &str) {
     }
     bytes.push(len as u8);
     bytes.extend_from_slice(s.as_bytes());
+}
+
+/// A string in packed form from outside, which is taken off `bytes`. A length that is longer than it
+/// need be is refused, so that equal label sets stay equal bytes.
+fn checked_str<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let mut len = 0usize;
+    let mut used = 0;
+    loop {
+        let byte = *bytes.get(used)?;
+        len |= usize::from(byte & 0x7f) << (7 * used);
+        used += 1;
+        if byte < 0x80 {
+            if byte == 0 && used > 1 {
+                return None;
+            }
+            break;
+        }
+        if used == 4 {
+            return None;
+        }
+    }
+    let text = bytes.get(used..used.checked_add(len)?)?;
+    *bytes = &bytes[used + len..];
+    std::str::from_utf8(text).ok()
 }
 
 /// The pairs of a label set in order.
@@ -452,6 +492,32 @@ mod tests {
         for n in [0, 1, 127, 128, 300, 70_000] {
             let long = "x".repeat(n);
             assert_eq!(labels(&[("a", &long), ("b", "1")]).get("a"), long);
+        }
+    }
+
+    #[test]
+    fn packed_from_outside() {
+        let long = "x".repeat(300);
+        for set in [
+            labels(&[]),
+            labels(&[("a", "1")]),
+            labels(&[("a", &long), ("b", "ü")]),
+        ] {
+            assert_eq!(Labels::from_packed(set.as_bytes()), Some(set));
+        }
+        let refused: [(&str, &[u8]); 9] = [
+            ("cut in a length", b"\x81"),
+            ("cut in a name", b"\x02a"),
+            ("no value", b"\x01a"),
+            ("empty value", b"\x01a\x00"),
+            ("not in order", b"\x01b\x011\x01a\x011"),
+            ("twice", b"\x01a\x011\x01a\x012"),
+            ("no UTF-8", b"\x01a\x01\xff"),
+            ("a longer length than need be", b"\x81\x00a\x011"),
+            ("a length beyond all bounds", b"\xff\xff\xff\xff\xff\x01"),
+        ];
+        for (what, bytes) in refused {
+            assert_eq!(Labels::from_packed(bytes), None, "{what}");
         }
     }
 

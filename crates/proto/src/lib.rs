@@ -80,6 +80,13 @@ pub mod firewatch {
             tonic_include!("firewatch.alerts.v1");
         }
     }
+
+    /// A rule group's expressions, from an evaluator to a store.
+    pub mod rules {
+        pub mod v1 {
+            tonic_include!("firewatch.rules.v1");
+        }
+    }
 }
 
 /// All of `proto/` as an encoded `FileDescriptorSet`, for gRPC reflection.

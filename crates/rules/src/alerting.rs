@@ -56,20 +56,21 @@ impl AlertingRule {
         }
     }
 
-    /// Evaluates the rule at `t_ms` and moves its alerts on; `query_offset_ms` is how far back the
-    /// query looks. Returns the samples of `ALERTS` and `ALERTS_FOR_STATE`.
+    /// Moves the rule's alerts on to `t_ms`, from the answer to its expression; `query_offset_ms` is
+    /// how far back the query looked, and `source` answers queries of templates. Returns the samples of
+    /// `ALERTS` and `ALERTS_FOR_STATE`.
     ///
     /// # Errors
-    /// The query's error, two alerts with one label set, more than `limit` alerts (0: no limit).
-    pub fn evaluate(
+    /// Two alerts with one label set, more than `limit` alerts (0: no limit).
+    pub fn advance(
         &mut self,
+        answer: Vec<Sample>,
         source: &dyn QuerySource,
         context: &AlertContext,
         t_ms: i64,
         query_offset_ms: i64,
         limit: usize,
     ) -> Result<Vec<Sample>, String> {
-        let answer = source.instant(&self.spec.expr, t_ms - query_offset_ms)?;
         let found = self.instances(answer, source, context, t_ms)?;
         let mut present: Vec<Labels> = Vec::with_capacity(found.len());
         for alert in found {

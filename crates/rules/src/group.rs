@@ -4,9 +4,9 @@
 //! level and are evaluated at once; a rule that reads another's sits on a later level and sees what
 //! the other has written. The result is that of evaluating one after the other, as upstream does.
 
+mod level;
+
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
 
 use model::{Labels, Matcher, STALE_NAN};
 
@@ -28,6 +28,14 @@ impl Rule {
         match self {
             Rule::Recording(rule) => &rule.name,
             Rule::Alerting(rule) => &rule.spec.name,
+        }
+    }
+
+    /// The expression in its canonical form.
+    pub fn expr(&self) -> &str {
+        match self {
+            Rule::Recording(rule) => &rule.expr,
+            Rule::Alerting(rule) => &rule.spec.expr,
         }
     }
 }
@@ -246,79 +254,6 @@ impl Group {
         outcome
     }
 
-    /// The samples of one level's rules, stale markers among them.
-    fn evaluate_level(
-        &mut self,
-        level: &[usize],
-        t_ms: i64,
-        run: &Evaluation<'_>,
-        outcome: &mut Outcome,
-    ) -> Vec<Sample> {
-        let (offset_ms, limit, interval_ms) = (self.query_offset_ms, self.limit, self.interval_ms);
-        let mut work: Vec<(usize, &mut Entry)> = self
-            .entries
-            .iter_mut()
-            .enumerate()
-            .filter(|(i, _)| level.contains(i))
-            .collect();
-        let evaluate = |entry: &mut Entry| -> (Result<Vec<Sample>, String>, Vec<model::Alert>) {
-            let started = (run.stopwatch)();
-            let result = match &mut entry.rule {
-                Rule::Recording(rule) => rule.evaluate(run.source, t_ms - offset_ms, limit),
-                Rule::Alerting(rule) => {
-                    rule.evaluate(run.source, run.context, t_ms, offset_ms, limit)
-                }
-            };
-            entry.evaluation_seconds = (run.stopwatch)() - started;
-            entry.last_evaluation_ms = Some(t_ms);
-            if result.is_ok() {
-                entry.last_good_ms = Some(t_ms);
-            }
-            let believed = entry
-                .last_good_ms
-                .is_some_and(|good_ms| t_ms - good_ms <= run.outage_tolerance_ms);
-            let alerts = match &mut entry.rule {
-                Rule::Alerting(rule) if result.is_ok() || believed => {
-                    let link = table_link(&run.context.external_url, &rule.spec.expr);
-                    rule.alerts_to_send(t_ms, run.resend_delay_ms, interval_ms, &link)
-                }
-                _ => Vec::new(),
-            };
-            (result, alerts)
-        };
-        // A rule that panics fails alone, and its group goes on: a fault of ours in one query must
-        // not silence the other alerts.
-        let guarded = |entry: &mut Entry| {
-            catch_unwind(AssertUnwindSafe(|| evaluate(entry))).unwrap_or_else(|_| {
-                let error = "evaluating the rule panicked; see the log".to_owned();
-                (Err(error), Vec::new())
-            })
-        };
-        let results = at_once(&mut work, run.concurrency, |(_, entry)| guarded(entry));
-        let mut samples = Vec::new();
-        for ((index, entry), (result, alerts)) in work.into_iter().zip(results) {
-            outcome.alerts.extend(alerts);
-            match result {
-                Ok(output) => {
-                    entry.health = Health::Good;
-                    outcome.samples += output.len();
-                    let series: BTreeSet<Labels> =
-                        output.iter().map(|s| s.labels.clone()).collect();
-                    let gone = entry.series.difference(&series);
-                    let stale = gone.map(|l| Sample::float(l.clone(), t_ms - offset_ms, STALE_NAN));
-                    samples.extend(stale);
-                    samples.extend(output);
-                    entry.series = series;
-                }
-                Err(error) => {
-                    entry.health = Health::Bad(error.clone());
-                    outcome.failures.push((index, error));
-                }
-            }
-        }
-        samples
-    }
-
     /// Stale markers for everything the group has written: it is gone.
     pub fn retire(&mut self, t_ms: i64) -> Vec<Sample> {
         let series = self
@@ -344,40 +279,6 @@ impl Group {
             due
         }
     }
-}
-
-/// Does `act` to all items, at most `concurrency` at once; the results in the order of the items.
-fn at_once<T: Send, R: Send>(
-    items: &mut [T],
-    concurrency: usize,
-    act: impl Fn(&mut T) -> R + Sync,
-) -> Vec<R> {
-    let threads = concurrency.min(items.len());
-    if threads <= 1 {
-        return items.iter_mut().map(act).collect();
-    }
-    let queue = Mutex::new(items.iter_mut().enumerate());
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((position, item)) = next else {
-                return done;
-            };
-            done.push((position, act(item)));
-        }
-    };
-    let mut done = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for thread in others {
-            // Only a panic of `act` could be lost here, and rules keep theirs to themselves.
-            done.extend(thread.join().unwrap_or_default());
-        }
-        done
-    });
-    done.sort_by_key(|(position, _)| *position);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn write(run: &Evaluation<'_>, samples: Vec<Sample>, outcome: &mut Outcome) {

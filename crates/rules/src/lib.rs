@@ -20,5 +20,5 @@ pub use group::{
 };
 pub use recording::RecordingRule;
 pub use restore::{RestoreLimits, StateSample};
-pub use source::{QuerySource, Sample, SampleValue};
+pub use source::{Answer, QuerySource, Sample, SampleValue};
 pub use state::{ActiveAlert, AlertState, RESOLVED_RETENTION_MS};

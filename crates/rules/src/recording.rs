@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use model::Labels;
 use model::labels::METRIC_NAME;
 
-use crate::source::{QuerySource, Sample};
+use crate::source::Sample;
 
 /// A recording rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,17 +19,12 @@ pub struct RecordingRule {
 }
 
 impl RecordingRule {
-    /// The rule's output at `t_ms`.
+    /// The rule's output, from the answer to its expression.
     ///
     /// # Errors
-    /// The query's error, two samples with one label set, more than `limit` (0: no limit).
-    pub fn evaluate(
-        &self,
-        source: &dyn QuerySource,
-        t_ms: i64,
-        limit: usize,
-    ) -> Result<Vec<Sample>, String> {
-        let mut samples = source.instant(&self.expr, t_ms)?;
+    /// Two samples with one label set, more than `limit` (0: no limit).
+    pub fn output(&self, answer: Vec<Sample>, limit: usize) -> Result<Vec<Sample>, String> {
+        let mut samples = answer;
         let mut seen: HashSet<Labels> = HashSet::with_capacity(samples.len());
         for sample in &mut samples {
             let mut labels = sample.labels.builder();

@@ -81,6 +81,15 @@ impl Sample {
     }
 }
 
+/// What came of one query of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// As [`QuerySource::instant`] gives it.
+    pub result: Result<Vec<Sample>, String>,
+    /// Seconds that it took where it was evaluated.
+    pub seconds: f64,
+}
+
 /// Answers queries; called from several threads at once.
 pub trait QuerySource: Sync {
     /// The answer to `query` at `t_ms`: a vector, or a scalar as one sample without labels.
@@ -88,6 +97,20 @@ pub trait QuerySource: Sync {
     /// # Errors
     /// Text for the rule's `lastError`.
     fn instant(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String>;
+
+    /// Asks all of `queries` at once, of which the source may evaluate `concurrency` side by side, and
+    /// gives each answer with the query's position to `take`, in any order. A source that cannot do
+    /// that says false and has not called `take`: then each query is asked by itself.
+    fn batch(
+        &self,
+        queries: Vec<String>,
+        t_ms: i64,
+        concurrency: usize,
+        take: &mut dyn FnMut(usize, Answer),
+    ) -> bool {
+        let _ = (queries, t_ms, concurrency, take);
+        false
+    }
 }
 
 impl<F> QuerySource for F

@@ -326,7 +326,7 @@ fn build_api(
         now: Arc::new(now_ms),
         lookback_delta_ms,
         timeout,
-        queries,
+        queries: Arc::new(queries),
         features: server,
         notifications,
         enable_admin: args.bool("web.enable-admin-api"),

@@ -120,6 +120,16 @@ impl Queries {
         })
     }
 
+    /// A place without waiting; `None` where all are taken, or others wait.
+    pub(crate) fn place_at_once(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        self.queue_time.observe(0.0);
+        Some(Place {
+            queued: Duration::ZERO,
+            _permit: permit,
+        })
+    }
+
     /// Runs a query that has its place; counts and logs it.
     pub(crate) fn run(
         &self,

@@ -137,7 +137,7 @@ impl World {
             now: Arc::new(move || now_ms),
             lookback_delta_ms: 300_000,
             timeout: Duration::from_secs(120),
-            queries: Queries::new(20, &telemetry::Registry::new()),
+            queries: Arc::new(Queries::new(20, &telemetry::Registry::new())),
             features: scraper_store::features::ServerFeatures::default(),
             notifications: Arc::new(scraper_store::notifications::Notifications::new(
                 0,

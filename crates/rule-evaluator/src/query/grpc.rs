@@ -1,20 +1,23 @@
 //! Queries over gRPC.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::{StreamExt, stream};
+use parking_lot::Mutex;
 use proto::convert::{AnyHistogram, histogram_from_prometheus, labels_from_thanos};
+use proto::firewatch::rules::v1::evaluation_client::EvaluationClient;
 use proto::prometheus_copy::TimeSeries;
 use proto::thanos::query_client::QueryClient;
 use proto::thanos::{QueryRequest, query_response};
-use rules::{PartialResponse, Sample, SampleValue};
+use rules::{Answer, PartialResponse, Sample, SampleValue};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
-use super::Source;
+use super::batch::{Batch, Refused, describe, silent};
+use super::{Answers, Source};
 
 /// Request metadata: the evaluation time in milliseconds; see scraper-store's `grpc/query.rs`. A
 /// Thanos Querier passes it over and evaluates at the whole second.
@@ -22,9 +25,17 @@ const EXACT_TIME: &str = "firewatch-time-ms";
 /// Answers of up to this size are taken.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
 
+/// A server that does not know batches is asked again after this long: another one may have taken its
+/// place.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+
 /// A `thanos.Query` endpoint: a scraper-store or a Thanos Querier.
 pub struct GrpcSource {
     client: QueryClient<Channel>,
+    /// For whole levels of rules; a scraper-store knows it.
+    batches: EvaluationClient<Channel>,
+    /// Until when the server counts as one that does not know batches.
+    without_batches: Mutex<Option<Instant>>,
     timeout: Duration,
     address: Arc<str>,
 }
@@ -32,9 +43,12 @@ pub struct GrpcSource {
 impl GrpcSource {
     /// Queries the endpoint behind `channel`; `address` names it in errors.
     pub fn new(channel: Channel, address: &str, timeout: Duration) -> GrpcSource {
-        let client = QueryClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let client = QueryClient::new(channel.clone());
+        let batches = EvaluationClient::new(channel);
         GrpcSource {
-            client,
+            client: client.max_decoding_message_size(MAX_ANSWER_BYTES),
+            batches: batches.max_decoding_message_size(MAX_ANSWER_BYTES),
+            without_batches: Mutex::default(),
             timeout,
             address: address.into(),
         }
@@ -75,16 +89,44 @@ impl GrpcSource {
         };
         match tokio::time::timeout(self.timeout, answer).await {
             Ok(Ok(samples)) => Ok(samples),
-            Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(format!(
-                "query endpoint {}: {}",
-                self.address,
-                status.message()
-            )),
-            Ok(Err(status)) => Err(status.message().to_owned()),
-            Err(_) => Err(format!(
-                "query endpoint {}: no answer within {:?}",
-                self.address, self.timeout
-            )),
+            Ok(Err(status)) => {
+                if status.code() == tonic::Code::Unavailable {
+                    self.forget();
+                }
+                Err(describe(&self.address, &status))
+            }
+            Err(_) => Err(silent(&self.address, self.timeout)),
+        }
+    }
+
+    /// The server is away: the next one that answers may know batches.
+    fn forget(&self) {
+        *self.without_batches.lock() = None;
+    }
+
+    async fn batch(&self, batch: Batch) -> Option<Answers> {
+        let until = *self.without_batches.lock();
+        if until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let count = batch.queries.len();
+        match batch.ask(self.batches.clone()).await {
+            Ok(answers) => Some(answers),
+            Err(Refused::Unknown) => {
+                *self.without_batches.lock() = Some(Instant::now() + ASK_AGAIN);
+                None
+            }
+            Err(Refused::Failed { text, away }) => {
+                if away {
+                    self.forget();
+                }
+                let answer = Answer {
+                    result: Err(text),
+                    seconds: 0.0,
+                };
+                let answers = (0..count).map(move |position| (position, answer.clone()));
+                Some(stream::iter(answers).boxed())
+            }
         }
     }
 }
@@ -97,6 +139,24 @@ impl Source for GrpcSource {
         partial: PartialResponse,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         Box::pin(self.query(query, t_ms, partial))
+    }
+
+    // What to do where a part of the data is missing is nothing to ask for here: who knows batches has
+    // all of it.
+    fn ask_all(
+        &self,
+        queries: Vec<String>,
+        t_ms: i64,
+        _: PartialResponse,
+        concurrency: usize,
+    ) -> BoxFuture<'_, Option<Answers>> {
+        Box::pin(self.batch(Batch {
+            queries,
+            t_ms,
+            concurrency,
+            timeout: self.timeout,
+            address: Arc::clone(&self.address),
+        }))
     }
 }
 
@@ -123,3 +183,6 @@ fn unpack(series: &TimeSeries, samples: &mut Vec<Sample>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

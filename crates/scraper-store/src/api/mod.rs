@@ -76,7 +76,7 @@ pub struct Api {
     pub lookback_delta_ms: i64,
     pub timeout: Duration,
     /// Where every query goes through.
-    pub queries: Queries,
+    pub queries: Arc<Queries>,
     pub enable_admin: bool,
     pub enable_remote_write: bool,
     pub enable_otlp: bool,

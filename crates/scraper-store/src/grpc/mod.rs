@@ -1,5 +1,6 @@
 //! The gRPC side: what rule-evaluator and Thanos ask for.
 
+mod evaluation;
 mod info;
 mod query;
 mod rules;
@@ -9,6 +10,7 @@ mod writeable_store;
 
 use std::sync::Arc;
 
+use proto::firewatch::rules::v1::evaluation_server::EvaluationServer;
 use proto::thanos::info::info_server::InfoServer;
 use proto::thanos::query_server::QueryServer;
 use proto::thanos::rules_server::RulesServer;
@@ -61,6 +63,14 @@ pub async fn routes(
         };
         services.add(RulesServer::new(rules)).await;
     }
+    let evaluation = evaluation::EvaluationService {
+        engine: Arc::clone(&api.engine),
+        store: Arc::clone(&api.store) as Arc<dyn storage::Queryable>,
+        queries: Arc::clone(&api.queries),
+        timeout: api.timeout,
+    };
+    let evaluation = EvaluationServer::new(evaluation).max_decoding_message_size(MAX_REQUEST_BYTES);
+    services.add(evaluation).await;
     services
         .add(QueryServer::new(query::QueryService { api }))
         .await;
