@@ -1,12 +1,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
+use futures::{StreamExt, stream};
 use model::Labels;
 use parking_lot::Mutex as SyncMutex;
-use rules::{CheckOptions, GroupDefaults, PartialResponse, RuleFile, Sample};
+use rules::{Answer, CheckOptions, GroupDefaults, PartialResponse, RuleFile, Sample};
 use telemetry::Registry;
 
 use super::*;
+use crate::query::Answers;
 
 /// A server that answers every query with one sample, panics where a query says so, and remembers
 /// what it was asked.
@@ -17,6 +19,8 @@ struct World {
     /// How long an answer takes.
     slow_ms: AtomicUsize,
     down: AtomicBool,
+    /// Takes batches; how many there were.
+    batches: Option<AtomicUsize>,
 }
 
 struct Server(Arc<World>);
@@ -43,6 +47,25 @@ impl Source for Server {
             Ok(vec![Sample::float(labels, t_ms, 1.0)])
         })
     }
+
+    fn ask_all(
+        &self,
+        queries: Vec<String>,
+        t_ms: i64,
+        partial: PartialResponse,
+        _: usize,
+    ) -> BoxFuture<'_, Option<Answers>> {
+        Box::pin(async move {
+            self.0.batches.as_ref()?.fetch_add(1, Ordering::Relaxed);
+            let mut answers = Vec::new();
+            for (position, query) in queries.iter().enumerate() {
+                let result = self.ask(query, t_ms, partial).await;
+                let seconds = 0.5;
+                answers.push((position, Answer { result, seconds }));
+            }
+            Some(stream::iter(answers).boxed())
+        })
+    }
 }
 
 impl Sink for Server {
@@ -64,7 +87,11 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    let world = Arc::new(World::default());
+    bench_on(World::default())
+}
+
+fn bench_on(world: World) -> Bench {
+    let world = Arc::new(world);
     let registry = Registry::new();
     let shared = Shared {
         source: Box::new(Server(Arc::clone(&world))),
@@ -278,5 +305,36 @@ async fn alerts_do_not_flap_while_the_store_is_away() {
         .until("evaluations go on", |_| state(&bench).1 == "ok")
         .await;
     assert_eq!(state(&bench).0, "firing");
+    bench.manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_ask_queries_while_a_batch_is_taken_in() {
+    let bench = bench_on(World {
+        batches: Some(AtomicUsize::new(0)),
+        ..World::default()
+    });
+    bench
+        .apply(
+            "groups: [{name: a, rules: [{alert: A, expr: one, annotations: {n: '{{ query \"two\" | len }}'}}, {record: r, expr: three}]}]",
+        )
+        .await;
+    let fires = |bench: &Bench| match &bench.manager.groups()[0].rules[0] {
+        http_api::rules::Rule::Alerting(rule) => rule
+            .alerts
+            .as_ref()
+            .is_some_and(|alerts| alerts.iter().any(|alert| alert.annotations.get("n") == "1")),
+        http_api::rules::Rule::Recording(_) => panic!("an alert"),
+    };
+    bench
+        .until("the alert has its text", |_| fires(&bench))
+        .await;
+    let batches = bench.world.batches.as_ref().unwrap();
+    let asked = |query: &str| {
+        let asked = bench.world.asked.lock();
+        asked.iter().filter(|q| q.0 == query).count()
+    };
+    assert!(batches.load(Ordering::Relaxed) > 0);
+    assert!(asked("two") > 0 && asked("three") > 0);
     bench.manager.stop().await;
 }

@@ -15,9 +15,6 @@ use tonic::{Code, Status, Streaming};
 
 use super::Answers;
 
-/// The server ends a query that takes too long, and says so; it gets this much longer to say it.
-const SLACK: Duration = Duration::from_secs(10);
-
 /// Why there are no answers.
 pub(super) enum Refused {
     /// The server does not know the call.
@@ -31,8 +28,10 @@ pub(super) struct Batch {
     pub queries: Vec<String>,
     pub t_ms: i64,
     pub concurrency: usize,
-    /// How long each query may take.
+    /// How long each query may take; the server ends those that take longer, and says so.
     pub timeout: Duration,
+    /// How long the server may be silent.
+    pub wait: Duration,
     /// Names the server in errors.
     pub address: Arc<str>,
 }
@@ -55,8 +54,7 @@ impl Batch {
             concurrency: u32::try_from(self.concurrency).unwrap_or(u32::MAX),
             timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let wait = self.timeout + SLACK;
-        let address = self.address;
+        let (wait, address) = (self.wait, self.address);
         let messages = match tokio::time::timeout(wait, client.evaluate(request)).await {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) if status.code() == Code::Unimplemented => {

@@ -25,6 +25,8 @@ const EXACT_TIME: &str = "firewatch-time-ms";
 /// Answers of up to this size are taken.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
 
+/// A server that ends a query which takes too long gets this much longer to say so.
+const SLACK: Duration = Duration::from_secs(10);
 /// A server that does not know batches is asked again after this long: another one may have taken its
 /// place.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
@@ -155,6 +157,7 @@ impl Source for GrpcSource {
             t_ms,
             concurrency,
             timeout: self.timeout,
+            wait: self.timeout + SLACK,
             address: Arc::clone(&self.address),
         }))
     }

@@ -3,17 +3,22 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::restore::{RestoreLimits, StateSample};
+use crate::source::{Answer, QuerySource};
 use crate::state::AlertState;
 use crate::{CheckOptions, RuleFile};
 
-type Answer = Result<Vec<(Labels, f64)>, String>;
+type Table = Result<Vec<(Labels, f64)>, String>;
 
 /// Answers queries from a table by their text, and keeps what is written.
 #[derive(Default)]
 struct World {
-    answers: Mutex<BTreeMap<String, Answer>>,
+    answers: Mutex<BTreeMap<String, Table>>,
     written: Mutex<Vec<Sample>>,
     asked: Mutex<Vec<String>>,
+    /// Where batches are taken: their queries.
+    batches: Option<Mutex<Vec<Vec<String>>>>,
+    /// A query that gets no answer in a batch.
+    forgets: &'static str,
 }
 
 impl World {
@@ -61,6 +66,38 @@ impl QuerySource for World {
             .into_iter()
             .map(|(labels, v)| Sample::float(labels, t_ms, v))
             .collect())
+    }
+
+    fn batch(
+        &self,
+        queries: Vec<String>,
+        t_ms: i64,
+        concurrency: usize,
+        take: &mut dyn FnMut(usize, Answer),
+    ) -> bool {
+        assert_eq!(concurrency, 4);
+        let Some(batches) = &self.batches else {
+            return false;
+        };
+        // The last one first: the order means nothing.
+        for (position, query) in queries.iter().enumerate().rev() {
+            if query != self.forgets {
+                let result = self.instant(query, t_ms);
+                let seconds = 2.0;
+                take(position, Answer { result, seconds });
+            }
+        }
+        // What nobody asked for.
+        let result = Ok(Vec::new());
+        take(
+            queries.len(),
+            Answer {
+                result,
+                seconds: 0.0,
+            },
+        );
+        batches.lock().unwrap().push(queries);
+        true
     }
 }
 
@@ -387,4 +424,101 @@ fn groups_keep_their_place_in_the_interval() {
     assert!(due <= 1_000_000_007 && due > 1_000_000_007 - 10_000);
     assert_eq!(group.due_at_or_before(due + 9_999), due);
     assert_eq!(group.due_at_or_before(due + 10_000), due + 10_000);
+}
+
+#[test]
+fn a_level_is_one_batch_and_what_depends_on_it_the_next() {
+    let world = World {
+        batches: Some(Mutex::default()),
+        ..World::default()
+    };
+    world.answer("x", &[(Labels::from([("a", "1")]), 3.0)]);
+    let mut group = group_of(
+        "{record: one, expr: x}, {record: two, expr: one * 2}, {alert: A, expr: x > 2}, {record: three, expr: one + two}",
+    );
+    let outcome = evaluate(&mut group, &world, 10_000);
+    assert_eq!(outcome.failures, []);
+    let batches = world.batches.as_ref().unwrap().lock().unwrap();
+    assert_eq!(
+        *batches,
+        [vec!["x", "x > 2"], vec!["one * 2"], vec!["one + two"]]
+    );
+    // The server's time, and that of moving the rule on by our clock.
+    assert_eq!(group.entries[0].evaluation_seconds, 2.5);
+}
+
+#[test]
+fn rules_of_a_batch_fail_alone() {
+    let world = World {
+        batches: Some(Mutex::default()),
+        forgets: "lost",
+        ..World::default()
+    };
+    let twice = [("a", "1"), ("a", "2")].map(|pair| (Labels::from([pair]), 1.0));
+    world.answer("x", &twice[..1]);
+    world.answer("twice", &twice);
+    world.fail("broken", "many-to-many");
+    let mut group = group_of(
+        "{record: r0, expr: x}, {record: r1, expr: broken}, {record: r2, expr: lost}, \
+         {record: r3, expr: twice, labels: {a: same}}, {record: r4, expr: x}",
+    );
+    let outcome = evaluate(&mut group, &world, 10_000);
+    let failed: Vec<(usize, &str)> = outcome
+        .failures
+        .iter()
+        .map(|(i, error)| (*i, error.as_str()))
+        .collect();
+    assert_eq!(
+        failed,
+        [
+            (1, "many-to-many"),
+            (2, "the query was not answered"),
+            (
+                3,
+                "vector contains metrics with the same labelset after applying rule labels"
+            ),
+        ]
+    );
+    assert_eq!(
+        world.take(),
+        [
+            r#"{__name__="r0", a="1"} 10000 1"#,
+            r#"{__name__="r4", a="1"} 10000 1"#
+        ]
+    );
+    let health: Vec<&str> = group.entries.iter().map(|e| e.health.as_str()).collect();
+    assert_eq!(health, ["ok", "err", "err", "err", "ok"]);
+}
+
+#[test]
+fn batches_and_single_queries_come_to_the_same() {
+    let rules = "{record: r, expr: x, labels: {l: v}}, {record: s, expr: r}, \
+                 {alert: A, expr: y, for: 15s, annotations: {n: '{{ query \"x\" | len }}'}}, {alert: B, expr: x}";
+    let run = |batches: bool| {
+        let world = World {
+            batches: batches.then(Mutex::default),
+            ..World::default()
+        };
+        let mut group = restored(group_of(rules));
+        let mut told = Vec::new();
+        for step in 0..8 {
+            let labels = |v: i64| Labels::from([("a", v.to_string())]);
+            world.answer("x", &[(labels(step % 3), step as f64), (labels(7), 1.0)]);
+            match step {
+                2 => world.fail("y", "away"),
+                5 => world.answer("y", &[]),
+                _ => world.answer("y", &[(labels(1), 1.0)]),
+            }
+            let outcome = evaluate(&mut group, &world, step * 10_000);
+            told.push(format!(
+                "{:?} {:?} {} {:?}",
+                outcome.alerts,
+                outcome.failures,
+                outcome.samples,
+                world.take()
+            ));
+        }
+        told
+    };
+    assert_eq!(run(true), run(false));
 }

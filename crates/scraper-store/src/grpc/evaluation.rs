@@ -109,21 +109,21 @@ struct Batch {
 /// Takes queries of the batch until there are none left: waits for a place among the queries that
 /// run, and evaluates on a blocking thread for as long as there is one without waiting.
 async fn work(batch: Arc<Batch>, out: mpsc::Sender<Vec<Part>>) {
-    while let Some(turn) = batch.turn() {
+    let mut next = batch.turn();
+    while let Some(turn) = next {
         match batch.gate.place(batch.timeout).await {
             Ok(place) => {
                 let (batch, out) = (Arc::clone(&batch), out.clone());
                 let ran = tokio::task::spawn_blocking(move || batch.run(turn, place, &out));
                 // Panics of queries are caught in there; for others the client misses answers.
-                if ran.await.is_err() {
-                    return;
-                }
+                next = ran.await.unwrap_or_default();
             }
             Err(error) => {
                 let part = last_part(turn.query, Some(error.to_string()), turn.began);
                 if out.send(vec![part]).await.is_err() {
                     return;
                 }
+                next = batch.turn();
             }
         }
     }
@@ -148,27 +148,29 @@ impl Batch {
         })
     }
 
-    /// Evaluates a query, and further ones while there is a place at once.
-    fn run(&self, first: Turn, place: Place, out: &mpsc::Sender<Vec<Part>>) {
+    /// Evaluates a query, and further ones while there is a place at once. Returns the query that has
+    /// to wait for one.
+    fn run(&self, first: Turn, place: Place, out: &mpsc::Sender<Vec<Part>>) -> Option<Turn> {
         let mut message = Message::new(out);
         let (mut turn, mut place) = (first, place);
-        loop {
+        let waits = loop {
             if message.is_old() && !message.send() {
-                return;
+                return None;
             }
             let result = self.evaluate(&turn, place.queued);
             // The place is given back before the answer is sent: a slow client holds none.
             drop(place);
             if !message.answer(&turn, result) {
-                return;
+                return None;
             }
+            let Some(next) = self.turn() else { break None };
             let Some(free) = self.gate.place_at_once() else {
-                break;
+                break Some(next);
             };
-            let Some(next) = self.turn() else { break };
             (turn, place) = (next, free);
-        }
+        };
         message.send();
+        waits
     }
 
     fn evaluate(&self, turn: &Turn, queued: Duration) -> Result<QueryResult, String> {
