@@ -27,7 +27,7 @@ fn parse(page: &[u8], known: &HashSet<Vec<u8>, foldhash::fast::FixedState>, labe
     let mut parser = Parser::new(page, MediaType::Text, ParseOptions::default());
     let mut buf = LabelBuf::new();
     let mut sum = 0.0;
-    while let Ok(Some(entry)) = parser.next(|series| known.contains(series)) {
+    while let Ok(Some(entry)) = parser.next(&mut |series: &[u8]| known.contains(series)) {
         if entry == Entry::Series {
             sum += parser.value();
             if labels {
@@ -42,7 +42,7 @@ fn benches(criterion: &mut Criterion) {
     let page = page();
     let mut known = HashSet::default();
     let mut parser = Parser::new(page.as_bytes(), MediaType::Text, ParseOptions::default());
-    while let Ok(Some(entry)) = parser.next(|_| false) {
+    while let Ok(Some(entry)) = parser.next(&mut |_: &[u8]| false) {
         if entry == Entry::Series {
             known.insert(parser.series().to_vec());
         }

@@ -30,7 +30,7 @@ pub use family::{
 pub use format::{Format, Syntax, negotiate};
 pub use label_buf::LabelBuf;
 pub use parse::{
-    Entry, MediaType, ParseError, ParseOptions, ParsedHistogram, Parser, TYPE_LABEL, UNIT_LABEL,
-    choose_parser,
+    Entry, Known, MediaType, ParseError, ParseOptions, ParsedHistogram, Parser, TYPE_LABEL,
+    UNIT_LABEL, choose_parser,
 };
 pub use writer::{Sink, Writer};

@@ -1,15 +1,15 @@
 //! The conformance set `exposition`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
 
 use base64::Engine as _;
 use conformance::Case;
 use exposition::{
-    Bucket, Count, EncodeOptions, Entry, Escaping, Exemplar, Family, Format, Histogram, LabelBuf,
-    MediaType, Metric, ParseOptions, ParsedHistogram, Parser, Quantile, Summary, Syntax, Value,
-    choose_parser, encode_with, negotiate, parse_families,
+    Bucket, Count, EncodeOptions, Entry, Escaping, Exemplar, Family, Format, Histogram, Known,
+    LabelBuf, MediaType, Metric, ParseOptions, ParsedHistogram, Parser, Quantile, Summary, Syntax,
+    Value, choose_parser, encode_with, negotiate, parse_families,
 };
 use model::names::ValidationScheme;
 use model::{CounterResetHint, MetricType, Span};
@@ -125,14 +125,60 @@ fn check_parse(
     options: ParseOptions,
     (entries, error): (Json, Option<&str>),
 ) -> Result<(), String> {
-    let mut seen = std::collections::HashSet::new();
-    let first = entries_of(input, media_type, options, |_| false, &mut |series| {
-        seen.insert(series.to_vec());
-    });
+    let mut seen = Seen::default();
+    let mut lines = Vec::new();
+    let first = entries_of(
+        input,
+        media_type,
+        options,
+        &mut |_: &[u8]| false,
+        &mut |entry, parser| {
+            if matches!(entry, Entry::Series | Entry::Histogram) {
+                seen.series.insert(parser.series().to_vec());
+                lines.push(None);
+            } else {
+                lines.push(parser.metadata_line().map(<[u8]>::to_vec));
+            }
+            true
+        },
+    );
     compare(&first, &entries, error)?;
-    let known = |series: &[u8]| seen.contains(series);
-    let second = entries_of(input, media_type, options, known, &mut |_| ());
-    compare(&second, &entries, error).map_err(|e| format!("with known lines: {e}"))
+    let mut known = |series: &[u8]| seen.series.contains(series);
+    let second = entries_of(input, media_type, options, &mut known, &mut |_, _| true);
+    compare(&second, &entries, error).map_err(|e| format!("with known lines: {e}"))?;
+    if options.convert_classic_histograms_to_nhcb {
+        return Ok(());
+    }
+    let entries = entries.as_array().expect("a list of entries");
+    let others = entries
+        .iter()
+        .zip(&lines)
+        .filter(|(_, line)| line.is_none());
+    let others = others.map(|(entry, _)| entry.clone()).collect();
+    seen.metadata.extend(lines.into_iter().flatten());
+    // Behind a blank line it is read all the same.
+    let keep = &mut |entry, parser: &Parser<'_>| {
+        matches!(entry, Entry::Series | Entry::Histogram) || parser.metadata_line().is_none()
+    };
+    let third = entries_of(input, media_type, options, &mut seen, keep);
+    compare(&third, &others, error).map_err(|e| format!("with known metadata: {e}"))
+}
+
+/// What was on a page.
+#[derive(Default)]
+struct Seen {
+    series: HashSet<Vec<u8>>,
+    metadata: HashSet<Vec<u8>>,
+}
+
+impl Known for Seen {
+    fn series(&mut self, series: &[u8]) -> bool {
+        self.series.contains(series)
+    }
+
+    fn metadata(&mut self, line: &[u8]) -> bool {
+        self.metadata.contains(line)
+    }
 }
 
 fn compare(
@@ -180,18 +226,17 @@ fn entries_of(
     input: &[u8],
     media_type: MediaType,
     options: ParseOptions,
-    mut known: impl FnMut(&[u8]) -> bool,
-    read: &mut dyn FnMut(&[u8]),
+    known: &mut impl Known,
+    keep: &mut dyn FnMut(Entry, &Parser<'_>) -> bool,
 ) -> (Vec<Json>, Option<String>) {
     let mut parser = Parser::new(input, media_type, options);
     let mut entries = Vec::new();
     loop {
-        match parser.next(&mut known) {
+        match parser.next(known) {
             Ok(Some(entry)) => {
-                if matches!(entry, Entry::Series | Entry::Histogram) {
-                    read(parser.series());
+                if keep(entry, &parser) {
+                    entries.push(entry_json(&mut parser, entry));
                 }
-                entries.push(entry_json(&mut parser, entry));
             }
             Ok(None) => return (entries, None),
             Err(error) => return (entries, Some(error.to_string())),

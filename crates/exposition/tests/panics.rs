@@ -1,6 +1,10 @@
 //! Whatever comes over the network: an error at most.
 
-use exposition::{Entry, LabelBuf, MediaType, ParseOptions, Parser, choose_parser, parse_families};
+use std::collections::HashSet;
+
+use exposition::{
+    Entry, Known, LabelBuf, MediaType, ParseOptions, Parser, choose_parser, parse_families,
+};
 use model::names::ValidationScheme;
 use proptest::prelude::*;
 
@@ -9,7 +13,7 @@ fn read_all(input: &[u8], media_type: MediaType, options: ParseOptions, known: u
     let mut labels = LabelBuf::new();
     let mut questions = 0u32;
     let mut entries = 0;
-    while let Ok(Some(entry)) = parser.next(|_| {
+    while let Ok(Some(entry)) = parser.next(&mut |_: &[u8]| {
         questions += 1;
         known >> (questions % 64) & 1 == 1
     }) {
@@ -30,6 +34,72 @@ fn read_all(input: &[u8], media_type: MediaType, options: ParseOptions, known: u
             entries <= input.len() * 3 + 16,
             "the parser goes on for ever"
         );
+    }
+}
+
+/// What was on a page; of that, it is known what the bits of `only` say.
+#[derive(Default)]
+struct Lines {
+    lines: HashSet<Vec<u8>>,
+    only: u64,
+    asked: u32,
+}
+
+impl Lines {
+    fn knows(&mut self, line: &[u8]) -> bool {
+        self.asked += 1;
+        self.only >> (self.asked % 64) & 1 == 1 && self.lines.contains(line)
+    }
+}
+
+impl Known for Lines {
+    fn series(&mut self, series: &[u8]) -> bool {
+        self.knows(series)
+    }
+
+    fn metadata(&mut self, line: &[u8]) -> bool {
+        self.knows(line)
+    }
+}
+
+/// The samples of a page, and how it ended. Its lines become known with `learn`.
+fn samples(
+    page: &[u8],
+    media_type: MediaType,
+    options: ParseOptions,
+    known: &mut Lines,
+    learn: bool,
+) -> Vec<String> {
+    let mut parser = Parser::new(page, media_type, options);
+    let mut labels = LabelBuf::new();
+    let mut out = Vec::new();
+    loop {
+        let entry = match parser.next(known) {
+            Ok(Some(entry)) => entry,
+            end => {
+                out.push(format!("{end:?}"));
+                return out;
+            }
+        };
+        let line = match entry {
+            Entry::Series | Entry::Histogram => Some(parser.series()),
+            _ => parser.metadata_line(),
+        };
+        if learn {
+            known.lines.extend(line.map(<[u8]>::to_vec));
+        }
+        if matches!(entry, Entry::Series | Entry::Histogram) {
+            parser.labels(&mut labels);
+            let mut text = format!("{} {:?}", labels.to_labels(), parser.timestamp_ms());
+            text += &format!(" {} {:?}", parser.value(), parser.histogram());
+            if options.start_timestamps {
+                text += &format!(" {}", parser.start_ms());
+            }
+            while let Some(exemplar) = parser.exemplar(&mut labels) {
+                text += &format!(" {} {exemplar:?}", labels.to_labels());
+            }
+            out.push(text);
+        }
     }
 }
 
@@ -105,6 +175,20 @@ proptest! {
         let _ = choose_parser(&String::from_utf8_lossy(&bytes), None);
     }
 
+    /// Lines that are known are read as if they were not.
+    #[test]
+    fn known_pages(page in page(), options in options(), only in any::<u64>()) {
+        for media_type in [MediaType::Text, MediaType::OpenMetrics] {
+            let mut known = Lines { only: 0, ..Lines::default() };
+            let first = samples(&page, media_type, options, &mut known, true);
+            for only in [u64::MAX, only] {
+                (known.only, known.asked) = (only, 0);
+                let again = samples(&page, media_type, options, &mut known, false);
+                prop_assert_eq!(&again, &first);
+            }
+        }
+    }
+
     /// Real protobuf with bytes changed.
     #[test]
     fn damaged_protobuf(
@@ -164,9 +248,9 @@ fn spans_of_four_billion_buckets_are_refused_at_once() {
     let mut page = vec![family.len() as u8];
     page.extend(family);
     let mut parser = Parser::new(&page, MediaType::Protobuf, ParseOptions::default());
-    assert_eq!(parser.next(|_| false), Ok(Some(Entry::Help)));
-    assert_eq!(parser.next(|_| false), Ok(Some(Entry::Type)));
-    let error = parser.next(|_| false).unwrap_err().to_string();
+    assert_eq!(parser.next(&mut |_: &[u8]| false), Ok(Some(Entry::Help)));
+    assert_eq!(parser.next(&mut |_: &[u8]| false), Ok(Some(Entry::Type)));
+    let error = parser.next(&mut |_: &[u8]| false).unwrap_err().to_string();
     assert_eq!(
         error,
         "histogram \"h\": positive side: spans require 4294967295 buckets, have 0"

@@ -1,7 +1,9 @@
 //! From a page to samples: what every line becomes, and what is wrong with it
 //! (prometheus/prometheus `scrape/scrape.go`, `scrapeLoopAppender.append`).
 
-use exposition::{Entry, LabelBuf, MediaType, ParseOptions, ParsedHistogram, Parser};
+use exposition::{
+    Entry, Known as KnownLines, LabelBuf, MediaType, ParseOptions, ParsedHistogram, Parser,
+};
 use model::labels::METRIC_NAME;
 use model::names::ValidationScheme;
 use model::{Exemplar, Labels, Metadata, MetricType, STALE_NAN};
@@ -9,7 +11,7 @@ use relabel::Rule;
 use storage::{AppendError, Appender, SeriesRef};
 
 use crate::cache::{Known, SeriesCache, Slot};
-use crate::metadata::{MetadataStore, Part};
+use crate::metadata::{MetadataPage, MetadataStore, Part};
 use crate::metrics::Metrics;
 
 /// Samples may lie so far ahead of our clock.
@@ -83,22 +85,30 @@ pub fn append_page(
         sample_limit_hit: false,
         bucket_limit_hit: false,
         refused: Refused::default(),
+        metadata: source.metadata.page(media_type),
         family: None,
     };
     let mut result = page_append.read(page, media_type);
-    let counts = page_append.counts;
-    page_append.refused.log();
-    if page_append.sample_limit_hit {
+    let PageAppend {
+        counts,
+        refused,
+        metadata,
+        sample_limit_hit,
+        bucket_limit_hit,
+        ..
+    } = page_append;
+    refused.log();
+    if sample_limit_hit {
         source.metrics.exceeded_sample_limit.inc();
         result = result.and(Err("sample limit exceeded".to_owned()));
     }
-    if page_append.bucket_limit_hit {
+    if bucket_limit_hit {
         source.metrics.exceeded_bucket_limit.inc();
         result = result.and(Err("histogram bucket limit exceeded".to_owned()));
     }
     let result = result.and_then(|()| append_vanished(cache.vanished(), appender, t_ms));
+    metadata.end(result.is_ok());
     if result.is_ok() {
-        source.metadata.end_scrape();
         cache.end_scrape(true);
     }
     (counts, result)
@@ -192,8 +202,31 @@ struct PageAppend<'a, 'b> {
     sample_limit_hit: bool,
     bucket_limit_hit: bool,
     refused: Refused,
+    metadata: MetadataPage<'b>,
     /// The family that the last metadata were of, where they are stored.
     family: Option<String>,
+}
+
+/// What is known of the line that is being read.
+struct KnownLine<'a, 'b> {
+    cache: &'a mut SeriesCache,
+    metadata: &'a mut MetadataPage<'b>,
+    /// Whether metadata that are known need not be read.
+    skip: bool,
+    slot: Option<Slot>,
+}
+
+impl KnownLines for KnownLine<'_, '_> {
+    #[inline]
+    fn series(&mut self, series: &[u8]) -> bool {
+        self.slot = self.cache.find(series);
+        self.slot.is_some()
+    }
+
+    #[inline]
+    fn metadata(&mut self, line: &[u8]) -> bool {
+        self.skip && self.metadata.is_known(line)
+    }
 }
 
 /// What to do with a sample that could not be appended.
@@ -208,29 +241,31 @@ impl PageAppend<'_, '_> {
     fn read(&mut self, page: &[u8], media_type: MediaType) -> Result<(), String> {
         let mut parser = Parser::new(page, media_type, self.source.options);
         loop {
-            let mut slot = None;
-            let cache = &*self.cache;
-            let entry = parser.next(|series| {
-                slot = cache.find(series);
-                slot.is_some()
-            });
+            let mut known = KnownLine {
+                cache: &mut *self.cache,
+                metadata: &mut self.metadata,
+                skip: !self.source.rules.store_metadata,
+                slot: None,
+            };
+            let entry = parser.next(&mut known);
+            let slot = known.slot;
             match entry.map_err(|error| error.to_string())? {
                 None => return Ok(()),
                 Some(Entry::Series) => self.sample(&mut parser, slot, false)?,
                 Some(Entry::Histogram) => self.sample(&mut parser, slot, true)?,
-                Some(Entry::Comment) => {}
+                Some(Entry::Comment) => self.metadata.note_comment(parser.metadata_line()),
                 Some(entry) => self.note_metadata(&parser, entry),
             }
         }
     }
 
     fn note_metadata(&mut self, parser: &Parser<'_>, entry: Entry) {
-        let family = parser.metadata_name();
-        let metadata = self.source.metadata;
+        let (family, line) = (parser.metadata_name(), parser.metadata_line());
+        let metadata = &mut self.metadata;
         match entry {
-            Entry::Type => metadata.set(&family, Part::Type(parser.kind())),
-            Entry::Help => metadata.set(&family, Part::Help(&parser.help())),
-            _ => metadata.set(&family, Part::Unit(&parser.unit())),
+            Entry::Type => metadata.note(line, &family, Part::Type(parser.kind())),
+            Entry::Help => metadata.note(line, &family, Part::Help(&parser.help())),
+            _ => metadata.note(line, &family, Part::Unit(&parser.unit())),
         }
         if self.source.rules.store_metadata {
             self.family = Some(family.into_owned());
@@ -251,7 +286,7 @@ impl PageAppend<'_, '_> {
         let Some(slot) = slot else {
             return self.new_series(parser, timestamp, track, is_histogram);
         };
-        let Some(Known::Series { reference, again }) = self.cache.see(slot) else {
+        let (slot, Known::Series { reference, again }) = self.cache.see(slot) else {
             // Relabelling drops it.
             return Ok(());
         };
@@ -529,7 +564,7 @@ impl PageAppend<'_, '_> {
         let Some(family) = self.family.as_deref() else {
             return;
         };
-        let Some((metadata, changed)) = self.source.metadata.current(family) else {
+        let Some((metadata, changed)) = self.metadata.current(family) else {
             return;
         };
         if new_labels.is_none() && !changed {

@@ -3,9 +3,9 @@
 //! [`ScrapeConfig`] is the section of a job; [`Manager::apply`] makes the jobs run and, called again,
 //! changes only what changed: a target that is still there keeps its schedule and its series.
 //!
-//! From a page to the store a known line costs one hash and one probe: every target keeps a map from
-//! the hash of a line's series part to the store's reference ([`cache`]); labels are made for new lines
-//! only ([`append`]).
+//! From a page to the store a known line costs one hash: every target keeps the hashes of its lines'
+//! series parts and the store's references in the order of the page ([`cache`]); labels are made for new
+//! lines only ([`append`]), and metadata are read where they differ from the page before.
 //!
 //! Nothing here decides where samples go: they are written through [`storage::Appendable`].
 

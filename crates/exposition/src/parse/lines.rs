@@ -13,7 +13,7 @@ use model::labels::{BUCKET_LABEL, METRIC_NAME, QUANTILE_LABEL};
 
 use super::lex::{Dialect, Lexer, State, Token, is_metric_start};
 use super::number::sample_value;
-use super::{Entry, ParseError};
+use super::{Entry, Known, ParseError};
 use crate::{LabelBuf, TYPE_LABEL, UNIT_LABEL};
 
 /// Where the name and the value of a label stand.
@@ -33,6 +33,8 @@ pub(super) struct LineParser<'a> {
     kind: MetricType,
     unit: &'a [u8],
     family: &'a [u8],
+    /// Where metadata lines stand that were skipped and not looked at yet.
+    skipped: Vec<usize>,
 
     // The current entry.
     start: usize,
@@ -62,6 +64,7 @@ impl<'a> LineParser<'a> {
             kind: MetricType::Unknown,
             unit: b"",
             family: b"",
+            skipped: Vec::new(),
             start: 0,
             name: None,
             series_end: 0,
@@ -79,18 +82,66 @@ impl<'a> LineParser<'a> {
     }
 
     #[inline]
-    pub(super) fn next(
-        &mut self,
-        known: &mut impl FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Entry>, ParseError> {
-        if self.lexer.state == State::Init && self.next_known(known) {
-            return Ok(Some(Entry::Series));
+    pub(super) fn next(&mut self, known: &mut impl Known) -> Result<Option<Entry>, ParseError> {
+        if self.lexer.state == State::Init {
+            while self.skip_metadata(known) {}
+            if self.next_known(known) {
+                return Ok(Some(Entry::Series));
+            }
         }
         let entry = self.next_checked()?;
         if entry == Some(Entry::Series) {
-            known(self.series());
+            known.series(self.series());
         }
         Ok(entry)
+    }
+
+    /// Skips a line of metadata or a comment if it is known.
+    #[inline]
+    fn skip_metadata(&mut self, known: &mut impl Known) -> bool {
+        let start = self.lexer.pos;
+        let Some(rest @ [b'#', ..]) = self.lexer.input.get(start..) else {
+            return false;
+        };
+        let end = match memchr(b'\n', rest) {
+            Some(end) => end,
+            None if self.lexer.dialect == Dialect::Text => rest.len(),
+            None => return false,
+        };
+        if !known.metadata(&rest[..end]) {
+            return false;
+        }
+        self.skipped.push(start);
+        self.lexer.pos = (start + end + 1).min(self.lexer.end());
+        true
+    }
+
+    /// Takes from skipped metadata what later lines depend on.
+    fn look_at_skipped(&mut self) {
+        if self.skipped.is_empty() {
+            return;
+        }
+        let entry = (self.start, self.name, self.text);
+        let here = self.lexer.clone();
+        for start in std::mem::take(&mut self.skipped) {
+            self.lexer = Lexer::new(here.input, here.dialect);
+            self.lexer.pos = start;
+            self.start = start;
+            let token = self.lexer.next();
+            if matches!(token, Token::Help | Token::Type | Token::Unit) {
+                // The line was checked when it became known.
+                let _ = self.metadata(token);
+            }
+        }
+        self.lexer = here;
+        (self.start, self.name, self.text) = entry;
+    }
+
+    /// See [`super::Parser::metadata_line`].
+    pub(super) fn metadata_line(&self) -> Option<&'a [u8]> {
+        let entry = self.lexer.slice(self.start, self.lexer.pos);
+        let line = entry.strip_suffix(b"\n").unwrap_or(entry);
+        (line.first() == Some(&b'#') && memchr(b'\n', line).is_none()).then_some(line)
     }
 
     /// Reads a line if it is a sample of a known series, or else leaves the position as it is.
@@ -99,7 +150,7 @@ impl<'a> LineParser<'a> {
     /// behind can go wrong (blanks in labels, exemplars), but then there is no known series of that
     /// spelling: known ones have passed the lexer, which reads from the front and stops where they end.
     #[inline]
-    fn next_known(&mut self, known: &mut impl FnMut(&[u8]) -> bool) -> bool {
+    fn next_known(&mut self, known: &mut impl Known) -> bool {
         let input = self.lexer.input;
         let text = self.lexer.dialect == Dialect::Text;
         let start = self.lexer.pos;
@@ -134,7 +185,7 @@ impl<'a> LineParser<'a> {
             value = &line[earlier + 1..blank];
             blank = earlier;
         }
-        if !known(&line[..blank]) {
+        if !known.series(&line[..blank]) {
             return false;
         }
         let Ok(value) = sample_value(value) else {
@@ -166,7 +217,10 @@ impl<'a> LineParser<'a> {
                     Token::Eof => return Ok(None),
                     _ => return Err(ParseError::new("unexpected data after # EOF")),
                 },
-                token @ (Token::Help | Token::Type | Token::Unit) => self.metadata(token)?,
+                token @ (Token::Help | Token::Type | Token::Unit) => {
+                    self.look_at_skipped();
+                    self.metadata(token)?
+                }
                 Token::Comment => {
                     self.text = self.lexer.token();
                     self.lexer.next();
@@ -195,8 +249,11 @@ impl<'a> LineParser<'a> {
                 }
                 token => return Err(self.unexpected("expected a valid start token", token)),
             };
-            if entry == Entry::Series && self.options.start_timestamps && self.is_created() {
-                continue;
+            if entry == Entry::Series && self.options.start_timestamps {
+                self.look_at_skipped();
+                if self.is_created() {
+                    continue;
+                }
             }
             return Ok(Some(entry));
         }
@@ -576,6 +633,7 @@ impl<'a> LineParser<'a> {
     }
 
     pub(super) fn labels(&mut self, out: &mut LabelBuf) {
+        self.look_at_skipped();
         self.cut();
         out.clear();
         let (start, end) = self.name.unwrap_or_default();
@@ -631,6 +689,7 @@ impl<'a> LineParser<'a> {
     /// The start timestamp of the current series, 0 if unknown: from the `_created` line of the same
     /// labels, which stands behind the other lines of the metric.
     pub(super) fn start_ms(&mut self) -> i64 {
+        self.look_at_skipped();
         if !self.has_start() || self.lexer.dialect == Dialect::Text {
             return 0;
         }

@@ -75,6 +75,26 @@ pub enum ParsedHistogram {
     Float(FloatHistogram),
 }
 
+/// What the reader of a page knows from pages before it. A closure that knows series will do.
+pub trait Known {
+    /// Whether the bytes of a series have been read without error before: such a line is not checked
+    /// again. It is asked at least once for every series, and last with the bytes of the entry returned;
+    /// before that perhaps with bytes that turn out to be no series.
+    fn series(&mut self, series: &[u8]) -> bool;
+
+    /// Whether a line that begins with `#`, without its line feed, has been read without error before
+    /// ([`Parser::metadata_line`]), and nobody wants to see it again: it is skipped.
+    fn metadata(&mut self, _line: &[u8]) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(&[u8]) -> bool> Known for F {
+    fn series(&mut self, series: &[u8]) -> bool {
+        self(series)
+    }
+}
+
 /// A page of metrics, read entry by entry.
 ///
 /// The accessors speak of the entry that [`Parser::next`] came to last.
@@ -112,22 +132,31 @@ impl<'a> Parser<'a> {
 
     /// Goes to the next entry; `None` at the end of the page.
     ///
-    /// `known` is asked whether the bytes of a series have been read without error before: such a line
-    /// is not checked again. It is asked at least once for every series, and last with the bytes of the
-    /// entry returned; before that perhaps with bytes that turn out to be no series. So what is known is
-    /// to be taken from [`Parser::series`] after this returned.
+    /// `known` is asked what need not be checked. What is known of a series is to be taken from
+    /// [`Parser::series`] after this returned.
     ///
     /// # Errors
     /// [`ParseError`]: nothing after it can be read.
     #[inline]
-    pub fn next(
-        &mut self,
-        mut known: impl FnMut(&[u8]) -> bool,
-    ) -> Result<Option<Entry>, ParseError> {
+    pub fn next(&mut self, known: &mut impl Known) -> Result<Option<Entry>, ParseError> {
         match (&mut self.source, &mut self.nhcb) {
-            (Source::Lines(lines), None) => lines.next(&mut known),
-            (Source::Lines(lines), Some(nhcb)) => nhcb.next(lines, &mut known),
-            (Source::Protobuf(protobuf), _) => protobuf.next(&mut known),
+            (Source::Lines(lines), None) => lines.next(known),
+            // What is a histogram shows in the metadata: no line of them is skipped.
+            (Source::Lines(lines), Some(nhcb)) => {
+                nhcb.next(lines, &mut |series: &[u8]| known.series(series))
+            }
+            (Source::Protobuf(protobuf), _) => {
+                protobuf.next(&mut |series: &[u8]| known.series(series))
+            }
+        }
+    }
+
+    /// The line of a help, type, unit or comment, without its line feed; `None` where the entry is not
+    /// exactly one line.
+    pub fn metadata_line(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Lines(lines) => lines.metadata_line(),
+            Source::Protobuf(_) => None,
         }
     }
 

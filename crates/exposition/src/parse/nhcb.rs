@@ -81,7 +81,7 @@ impl Nhcb {
                 return Ok(pending);
             }
             // Every line is read in full: its labels decide what it belongs to.
-            let entry = lines.next(&mut |_| false)?;
+            let entry = lines.next(&mut |_: &[u8]| false)?;
             match entry {
                 Some(Entry::Series) => {
                     lines.labels(&mut self.labels);
