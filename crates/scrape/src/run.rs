@@ -234,6 +234,7 @@ impl Loop {
                     compression: settings.compression,
                     timeout: self.target.timeout,
                     body_limit: settings.body_limit,
+                    line_limit: self.line_limit(&settings.rules),
                 };
                 let fetching = self.fetch(&settings, &request, &mut page);
                 let shutdown = self.control.shutdown.clone();
@@ -282,6 +283,14 @@ impl Loop {
         self.shared.put_buffer(turn.page);
         self.target
             .report(start, begin.elapsed(), outcome.err().as_deref());
+    }
+
+    /// How many sample lines a page may have, if that can be told from the lines.
+    fn line_limit(&self, rules: &SampleRules) -> u64 {
+        let each_counts = rules.metric_relabel.is_empty()
+            && !rules.start_timestamps
+            && !self.target.convert_classic_histograms_to_nhcb;
+        if each_counts { rules.sample_limit } else { 0 }
     }
 
     async fn fetch(
@@ -375,7 +384,12 @@ impl Turn {
                 }
             }
             Ok(_) => {}
-            Err(error) => outcome = Err(error.to_string()),
+            Err(error) => {
+                if let FetchError::TooManySamples(count) = error {
+                    (counts.total, counts.added) = (*count, *count);
+                }
+                outcome = Err(error.to_string());
+            }
         }
         let series = &mut *self.series;
         if outcome.is_err() || self.page.is_empty() || self.fetched.is_err() {
