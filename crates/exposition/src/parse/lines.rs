@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use golang::strconv::{append_float, parse_float, quote, quote_bytes};
-use memchr::memchr;
+use memchr::{memchr, memrchr2};
 use model::MetricType;
 use model::labels::{BUCKET_LABEL, METRIC_NAME, QUANTILE_LABEL};
 
@@ -755,7 +755,7 @@ impl<'a> LineParser<'a> {
 
 #[inline]
 fn last_blank(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(|b| matches!(b, b' ' | b'\t'))
+    memrchr2(b' ', b'\t', bytes)
 }
 
 /// A number of digits only, within the range of timestamps.
