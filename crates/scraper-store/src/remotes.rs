@@ -191,6 +191,12 @@ impl Queryable for Stores {
         let encode = tsdb::columns::encode_columns;
         Ok(storage::merge::merge_queriers(queriers, encode))
     }
+
+    fn series_at_most(&self, min_ms: i64, matchers: &[model::Matcher]) -> Option<usize> {
+        // What other stores have nobody knows before they are asked.
+        let db = self.db.as_ref().filter(|_| !self.has_remote())?;
+        db.series_at_most(min_ms, matchers)
+    }
 }
 
 fn read_config(one: &RemoteReadConfig) -> RemoteStoreConfig {

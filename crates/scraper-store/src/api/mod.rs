@@ -443,8 +443,7 @@ impl Api {
         let Ok(expr) = self.engine.parse(params.get("query")) else {
             return false;
         };
-        // Other stores are waited for.
-        let small = !self.store.has_remote() && self.engine.is_small(&*self.store, &expr, times);
+        let small = self.engine.is_small(&*self.store, &expr, times);
         call.expr = Some(expr);
         small
     }
