@@ -106,9 +106,18 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// All of the bytes.
+    pub(super) fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
     /// The position in bits.
     pub(super) fn position(&self) -> usize {
         self.pos
+    }
+
+    pub(super) fn seek(&mut self, pos: usize) {
+        self.pos = pos;
     }
 
     /// The byte at the position.
@@ -185,6 +194,39 @@ impl<'a> BitReader<'a> {
     pub(super) fn varint(&mut self) -> Option<i64> {
         let value = self.uvarint()?;
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+}
+
+/// The bits from some position on, at least [`Ahead::BITS`] of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    high: u64,
+    low: u64,
+    /// Bits before the position, at most 7.
+    used: u32,
+}
+
+impl Ahead {
+    pub(super) const BYTES: usize = 16;
+    pub(super) const BITS: u32 = 121;
+
+    /// `None` where there are not so many.
+    #[inline(always)]
+    pub(super) fn at(data: &[u8], pos: usize) -> Option<Ahead> {
+        let bytes: &[u8; Ahead::BYTES] = data.get(pos >> 3..)?.first_chunk()?;
+        let word = |bytes: &[u8; 8]| u64::from_be_bytes(*bytes);
+        Some(Ahead {
+            high: word(bytes.first_chunk()?),
+            low: word(bytes.last_chunk()?),
+            used: (pos & 7) as u32,
+        })
+    }
+
+    /// The 64 bits that follow the next `n`, which are at most 56.
+    #[inline(always)]
+    pub(super) fn after(self, n: u32) -> u64 {
+        let n = self.used + n;
+        self.high << n | self.low >> 1 >> (63 - n)
     }
 }
 

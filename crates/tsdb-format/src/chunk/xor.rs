@@ -3,7 +3,7 @@
 //! The appender's state is 32 bytes and the bits lie in memory of the caller's, so that a head can
 //! keep both where it likes: [`XorState`]. [`XorChunk`] is both in one for those who do not mind.
 
-use super::bits::{BitReader, SLACK, put_bits};
+use super::bits::{Ahead, BitReader, SLACK, put_bits};
 use crate::error::{Cause, FormatError, Result};
 
 const WHAT: &str = "XOR chunk";
@@ -347,7 +347,7 @@ impl<'a> XorIter<'a> {
                 self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
                 self.read_value()?;
             }
-            _ => self.read_both(self.bits.peek())?,
+            _ => self.read_both()?,
         }
         if self.bits.overrun() {
             return Err(self.overrun_error());
@@ -356,67 +356,41 @@ impl<'a> XorIter<'a> {
         Ok(Some((self.t_ms, f64::from_bits(self.value_bits))))
     }
 
-    /// Reads time and value of the third sample and later, whose bits start in `word`: most need no
-    /// second look.
-    #[inline(always)]
-    fn read_both(&mut self, word: u64) -> Result<()> {
-        let used = if word >> 63 == 0 {
-            1
-        } else {
-            let (dod, used) = match word >> 60 {
-                0b1000..=0b1011 => (sign(word << 2 >> 50, 14), 16),
-                0b1100 | 0b1101 => (sign(word << 3 >> 47, 17), 20),
-                0b1110 => (sign(word << 4 >> 44, 20), 24),
-                _ => {
-                    self.bits.skip(4);
-                    let dod = self.bits.bits(64) as i64;
-                    self.delta = self.delta.wrapping_add(dod as u64);
-                    self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
-                    return self.read_value();
-                }
-            };
-            self.delta = self.delta.wrapping_add(dod as u64);
-            used
+    /// Reads time and value of the third sample and later.
+    fn read_both(&mut self) -> Result<()> {
+        let class = (self.bits.peek() >> 60 << 60).leading_ones().min(4);
+        self.bits.skip(if class == 4 { 4 } else { class + 1 });
+        let dod = match class {
+            0 => 0,
+            1 => sign(self.bits.bits(14), 14),
+            2 => sign(self.bits.bits(17), 17),
+            3 => sign(self.bits.bits(20), 20),
+            _ => self.bits.bits(64) as i64,
         };
+        self.delta = self.delta.wrapping_add(dod as u64);
         self.t_ms = self.t_ms.wrapping_add(self.delta as i64);
-        self.value_from(word << used, used)
+        self.read_value()
     }
 
-    #[inline(always)]
     fn read_value(&mut self) -> Result<()> {
-        self.value_from(self.bits.peek(), 0)
-    }
-
-    /// Reads a value whose bits start in `word`, of which there are 57 less `used`; as many are
-    /// still to be skipped.
-    #[inline(always)]
-    fn value_from(&mut self, word: u64, used: u32) -> Result<()> {
+        let word = self.bits.peek();
         if word >> 63 == 0 {
-            self.bits.skip(used + 1);
+            self.bits.skip(1);
             return Ok(());
         }
         let mut control = 2;
         if word >> 62 == 0b11 {
-            // 24 bits of time and 13 of these are within the 57.
-            self.leading = (word >> 57 & 31) as u8;
-            let significant = (word >> 51 & 63) as u8;
-            let significant = if significant == 0 { 64 } else { significant };
-            if self.leading + significant > 64 {
-                return Err(self.window_error());
-            }
-            self.trailing = 64 - self.leading - significant;
+            (self.leading, self.trailing) = open_window(word).ok_or_else(|| self.window_error())?;
             control = 13;
         }
-        let n = 64 - u32::from(self.leading) - u32::from(self.trailing);
-        let xor = if used + control + n <= 57 {
-            self.bits.skip(used + control + n);
-            word << control >> (64 - n)
-        } else {
-            self.bits.skip(used + control);
-            self.bits.bits(n)
-        };
-        self.value_bits ^= xor << self.trailing;
+        self.bits.skip(control);
+        self.value_bits ^= self.bits.bits(self.window()) << self.trailing;
         Ok(())
+    }
+
+    /// How many bits may differ, at least one.
+    fn window(&self) -> u32 {
+        64 - u32::from(self.leading) - u32::from(self.trailing)
     }
 
     #[cold]
@@ -437,6 +411,16 @@ impl<'a> XorIter<'a> {
     fn overrun_error(&self) -> FormatError {
         super::overrun(WHAT, &self.bits, self.read, self.total)
     }
+}
+
+/// Leading and trailing bits that the window does not have which `word` begins with; `None` where they are
+/// more than 64.
+#[inline(always)]
+fn open_window(word: u64) -> Option<(u8, u8)> {
+    let leading = (word >> 57 & 31) as u8;
+    let significant = (word >> 51 & 63) as u8;
+    let significant = if significant == 0 { 64 } else { significant };
+    Some((leading, (64 - leading).checked_sub(significant)?))
 }
 
 /// The value of an `n` bit number whose range is `-(2^(n-1)-1) ..= 2^(n-1)`.
@@ -467,93 +451,188 @@ pub fn decode(
     times.resize(start + most, 0);
     values.resize(start.max(values.len()) + most, 0.0);
     let value_start = values.len() - most;
-    let result = iter.decode_into(
-        (min_ms, max_ms),
-        &mut times[start..],
-        &mut values[value_start..],
-    );
-    let (written, result) = match result {
-        Ok(written) => (written, Ok(())),
-        Err((written, error)) => (written, Err(error)),
+    let mut out = Out {
+        range: (min_ms, max_ms),
+        times: &mut times[start..],
+        values: &mut values[value_start..],
+        written: 0,
     };
+    let result = iter.decode_into(&mut out);
+    let written = out.written;
     times.truncate(start + written);
     values.truncate(value_start + written);
     result
 }
 
+/// Where decoded samples go.
+struct Out<'a> {
+    /// The times that are wanted, both inclusive.
+    range: (i64, i64),
+    /// As long as the samples that the bytes can encode.
+    times: &'a mut [i64],
+    values: &'a mut [f64],
+    written: usize,
+}
+
+impl Out<'_> {
+    /// Takes a sample; false where it and all later ones are not wanted.
+    #[inline(always)]
+    fn put(&mut self, t_ms: i64, value_bits: u64) -> bool {
+        if t_ms > self.range.1 {
+            return false;
+        }
+        if t_ms >= self.range.0
+            && let (Some(time), Some(value)) = (
+                self.times.get_mut(self.written),
+                self.values.get_mut(self.written),
+            )
+        {
+            (*time, *value) = (t_ms, f64::from_bits(value_bits));
+            self.written += 1;
+        }
+        true
+    }
+}
+
+/// Bytes at the end of a chunk that are decoded from a copy, with zeros behind them.
+const TAIL: usize = 32;
+
 impl XorIter<'_> {
-    /// Decodes the samples in the range into two arrays of the same length, which hold all samples
-    /// that the bytes can encode, and says how many it wrote.
-    fn decode_into(
-        &mut self,
-        (min_ms, max_ms): (i64, i64),
-        times: &mut [i64],
-        values: &mut [f64],
-    ) -> Result<usize, (usize, FormatError)> {
-        let mut written = 0;
-        let mut out = times.iter_mut().zip(values);
-        let mut put = |t: i64, value_bits: u64| {
-            if t >= min_ms
-                && let Some((time, value)) = out.next()
-            {
-                (*time, *value) = (t, f64::from_bits(value_bits));
-                written += 1;
+    fn decode_into(&mut self, out: &mut Out<'_>) -> Result<()> {
+        let data = self.bits.data();
+        let tail_start = data.len().saturating_sub(TAIL);
+        let mut tail = [0; TAIL + Ahead::BYTES];
+        tail[..data.len() - tail_start].copy_from_slice(&data[tail_start..]);
+        let end = data.len() * 8;
+        while self.read < self.total {
+            if self.read >= 2 {
+                let begun = self.read;
+                let at = self.bits.position();
+                let wanted = match at / 8 < tail_start {
+                    true => self.decode_most(data, 0, end, out)?,
+                    false => self.decode_most(&tail, tail_start, end, out)?,
+                };
+                if !wanted {
+                    break;
+                }
+                if self.read > begun {
+                    continue;
+                }
             }
-        };
-        // A local, so that the loop keeps it in registers.
-        let mut iter = self.clone();
-        let result = loop {
-            if iter.read < 2 {
-                match iter.next_sample() {
-                    Ok(Some((t, v))) if t <= max_ms => put(t, v.to_bits()),
-                    Ok(_) => break Ok(()),
-                    Err(error) => break Err(error),
+            match self.next_sample()? {
+                Some((t_ms, v)) if out.put(t_ms, v.to_bits()) => {}
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes samples from `data`, which begins `skipped` bytes into the chunk and goes on behind its `end`
+    /// (in bits), as long as there is no rare one. False as soon as one is too late to be wanted.
+    fn decode_most(
+        &mut self,
+        data: &[u8],
+        skipped: usize,
+        end: usize,
+        out: &mut Out<'_>,
+    ) -> Result<bool> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") {
+            // SAFETY: the processor has just been asked.
+            return unsafe { self.decode_most_bmi2(data, skipped, end, out) };
+        }
+        self.decode_most_inlined(data, skipped, end, out)
+    }
+
+    /// With shifts that leave their operands where they are.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "bmi1,bmi2,lzcnt")]
+    fn decode_most_bmi2(
+        &mut self,
+        data: &[u8],
+        skipped: usize,
+        end: usize,
+        out: &mut Out<'_>,
+    ) -> Result<bool> {
+        self.decode_most_inlined(data, skipped, end, out)
+    }
+
+    #[inline(always)]
+    fn decode_most_inlined(
+        &mut self,
+        data: &[u8],
+        skipped: usize,
+        end: usize,
+        out: &mut Out<'_>,
+    ) -> Result<bool> {
+        // Locals, so that the loop keeps them in registers.
+        let mut pos = self.bits.position() - skipped * 8;
+        let end = end - skipped * 8;
+        let (mut t_ms, mut delta, mut value_bits) = (self.t_ms, self.delta, self.value_bits);
+        let (mut leading, mut trailing) = (self.leading, self.trailing);
+        let mut left = self.total - self.read;
+        let mut wanted = true;
+        while left > 0 && wanted {
+            let Some(ahead) = Ahead::at(data, pos) else {
+                break;
+            };
+            let word = ahead.after(0);
+            // Two zero bits are a sample on time whose value is the last one's: most series are such runs.
+            if word >> 62 == 0 {
+                let run = ((word.leading_zeros() / 2) as u16).min(left);
+                pos += usize::from(run) * 2;
+                if pos > end {
+                    break;
+                }
+                left -= run;
+                for _ in 0..run {
+                    t_ms = t_ms.wrapping_add(delta as i64);
+                    wanted = wanted && out.put(t_ms, value_bits);
                 }
                 continue;
             }
-            if iter.read == iter.total {
-                break Ok(());
-            }
-            let word = iter.bits.peek();
-            // Two zero bits are a sample on time whose value is the last one's: most series are such
-            // runs. 56 of the bits are sure to be there.
-            let run = ((word.leading_zeros().min(56) / 2) as u16).min(iter.total - iter.read);
-            if run > 1 {
-                iter.bits.skip(u32::from(run) * 2);
-                if iter.bits.overrun() {
-                    break Err(iter.overrun_error());
-                }
-                iter.read += run;
-                let first = iter.t_ms;
-                for i in 1..=i64::from(run) {
-                    let delta = (iter.delta as i64).wrapping_mul(i);
-                    iter.t_ms = first.wrapping_add(delta);
-                    if iter.t_ms > max_ms {
-                        break;
-                    }
-                    put(iter.t_ms, iter.value_bits);
-                }
+            let used = if word >> 63 == 0 {
+                1
             } else {
-                if let Err(error) = iter.read_both(word) {
-                    break Err(error);
+                let (dod, used) = match word >> 60 {
+                    0b1000..=0b1011 => (sign(word << 2 >> 50, 14), 16),
+                    0b1100 | 0b1101 => (sign(word << 3 >> 47, 17), 20),
+                    0b1110 => (sign(word << 4 >> 44, 20), 24),
+                    _ => break,
+                };
+                delta = delta.wrapping_add(dod as u64);
+                used
+            };
+            t_ms = t_ms.wrapping_add(delta as i64);
+            let word = ahead.after(used);
+            if word >> 63 == 0 {
+                pos += used as usize + 1;
+            } else {
+                let mut control = 2;
+                if word >> 62 == 0b11 {
+                    (leading, trailing) = open_window(word).ok_or_else(|| self.window_error())?;
+                    control = 13;
                 }
-                if iter.bits.overrun() {
-                    break Err(iter.overrun_error());
-                }
-                iter.read += 1;
-                if iter.t_ms <= max_ms {
-                    put(iter.t_ms, iter.value_bits);
-                }
+                let n = 64 - u32::from(leading) - u32::from(trailing);
+                const { assert!(24 + 13 + 64 <= Ahead::BITS) };
+                let xor = ahead.after(used + control) >> (64 - n);
+                value_bits ^= xor << trailing;
+                pos += (used + control + n) as usize;
             }
-            if iter.t_ms > max_ms {
-                break Ok(());
+            if pos > end {
+                break;
             }
-        };
-        *self = iter;
-        match result {
-            Ok(()) => Ok(written),
-            Err(error) => Err((written, error)),
+            left -= 1;
+            wanted = out.put(t_ms, value_bits);
         }
+        self.bits.seek(skipped * 8 + pos);
+        if pos > end {
+            return Err(self.overrun_error());
+        }
+        (self.t_ms, self.delta, self.value_bits) = (t_ms, delta, value_bits);
+        (self.leading, self.trailing) = (leading, trailing);
+        self.read = self.total - left;
+        Ok(wanted)
     }
 }
 
@@ -580,6 +659,12 @@ mod tests {
             assert_eq!((&tight[..], state), (whole.bytes(), whole.state));
         }
         decode(&data, i64::MIN, i64::MAX, &mut times, &mut values).unwrap();
+        let mut iter = XorIter::new(&data).unwrap();
+        for (t, v) in times.iter().zip(&values) {
+            let (one_t, one_v) = iter.next_sample().unwrap().unwrap();
+            assert_eq!((one_t, one_v.to_bits()), (*t, v.to_bits()));
+        }
+        assert_eq!(iter.next_sample().unwrap(), None);
         let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(times, samples.iter().map(|s| s.0).collect::<Vec<_>>());
         assert_eq!(
