@@ -80,6 +80,18 @@ pub fn check_header(file: &[u8]) -> Result<()> {
 /// # Errors
 /// An offset at which there is no whole chunk.
 pub fn chunk(file: &[u8], offset: u32) -> Result<(HeadChunk<'_>, u32)> {
+    read_chunk(file, offset, true)
+}
+
+/// [`chunk`] where the checksum was checked before.
+///
+/// # Errors
+/// An offset at which there is no whole chunk.
+pub fn good_chunk(file: &[u8], offset: u32) -> Result<(HeadChunk<'_>, u32)> {
+    read_chunk(file, offset, false)
+}
+
+fn read_chunk(file: &[u8], offset: u32, check: bool) -> Result<(HeadChunk<'_>, u32)> {
     let rest = file.get(offset as usize..).unwrap_or_default();
     let mut reader = Reader::at(WHAT, rest, u64::from(offset));
     let series = reader.be64()?;
@@ -88,7 +100,11 @@ pub fn chunk(file: &[u8], offset: u32) -> Result<(HeadChunk<'_>, u32)> {
     let encoding = reader.u8()?;
     let data = reader.uvarint_bytes()?;
     let end = reader.position();
-    reader.expect_crc(crc32(&rest[..end]))?;
+    if check {
+        reader.expect_crc(crc32(&rest[..end]))?;
+    } else {
+        reader.be32()?;
+    }
     let known = Encoding::from_byte(encoding & !OUT_OF_ORDER).ok_or_else(|| {
         FormatError::invalid(
             WHAT,

@@ -21,6 +21,7 @@ use tsdb_format::FormatError;
 use tsdb_format::chunk::Encoding;
 use tsdb_format::head_chunks::{self, FILE_BYTES, HEADER_BYTES, HeadChunk};
 
+use super::checked::Checked;
 use crate::fs::{File, FileSystem, Mapping};
 
 const BUFFER: usize = 256 * 1024;
@@ -38,15 +39,21 @@ pub struct StoredChunk {
 }
 
 enum Source {
-    Mapped(Mapping),
+    Mapped(Arc<Mapped>),
     Buffered(Vec<u8>),
 }
 
 impl StoredChunk {
+    /// Has the encoded samples fetched from memory, without waiting for them: that takes as long as decoding
+    /// where they have not been looked at for a while.
+    pub fn prefetch(&self) {
+        prefetch(self.data());
+    }
+
     /// The encoded samples.
     pub fn data(&self) -> &[u8] {
         match &self.bytes {
-            Source::Mapped(map) => &map[self.data.clone()],
+            Source::Mapped(mapped) => &mapped.map[self.data.clone()],
             Source::Buffered(bytes) => &bytes[self.data.clone()],
         }
     }
@@ -81,6 +88,29 @@ struct Mapped {
     map: Mapping,
     /// What of the map is written.
     len: AtomicU64,
+    checked: Checked,
+}
+
+impl Mapped {
+    /// `len`: what of the map is written.
+    fn new(map: Mapping, len: usize) -> Arc<Mapped> {
+        Arc::new(Mapped {
+            checked: Checked::new(map.len()),
+            map,
+            len: AtomicU64::new(len as u64),
+        })
+    }
+
+    /// The chunk at `offset`, and where it ends.
+    fn chunk(&self, offset: u64, len: u64) -> Result<(HeadChunk<'_>, u32), FormatError> {
+        let (file, offset) = (&self.map[..len as usize], offset as u32);
+        if self.checked.has(offset as usize) {
+            return head_chunks::good_chunk(file, offset);
+        }
+        let chunk = head_chunks::chunk(file, offset)?;
+        self.checked.note(offset as usize);
+        Ok(chunk)
+    }
 }
 
 /// The files.
@@ -167,10 +197,8 @@ impl ChunkFiles {
     }
 
     fn insert_map(&self, number: u32, map: Mapping) {
-        let len = AtomicU64::new(map.len() as u64);
-        self.maps
-            .write()
-            .insert(number, Arc::new(Mapped { map, len }));
+        let len = map.len();
+        self.maps.write().insert(number, Mapped::new(map, len));
     }
 
     fn path(&self, number: u32) -> PathBuf {
@@ -247,10 +275,8 @@ impl ChunkFiles {
                 let file = self.fs.create(&self.path(current.number))?;
                 // Mapped once at its greatest length; it grows into the map.
                 let map = file.map(FILE_BYTES as usize)?;
-                let len = AtomicU64::new(0);
-                self.maps
-                    .write()
-                    .insert(current.number, Arc::new(Mapped { map, len }));
+                let mapped = Mapped::new(map, 0);
+                self.maps.write().insert(current.number, mapped);
                 current.file.insert(file)
             }
         };
@@ -289,20 +315,42 @@ impl ChunkFiles {
         })
     }
 
+    /// Has the headers of chunks that are about to be read one by one fetched at once.
+    pub fn prefetch(&self, references: &[u64]) {
+        /// The processor waits for no more than this at a time.
+        const MOST: usize = 16;
+        if references.len() < 2 {
+            return;
+        }
+        let maps = self.maps.read();
+        let mut file: Option<(u32, &Mapped)> = None;
+        for reference in references.iter().rev().take(MOST) {
+            let (number, offset) = ((reference >> 32) as u32, reference & 0xffff_ffff);
+            if file.is_none_or(|(known, _)| known != number) {
+                file = maps.get(&number).map(|mapped| (number, &**mapped));
+            }
+            if let Some((_, mapped)) = file
+                && offset < mapped.len.load(Ordering::Acquire)
+            {
+                prefetch(&mapped.map[offset as usize..][..1]);
+            }
+        }
+    }
+
     fn find(&self, reference: u64) -> Result<StoredChunk, FormatError> {
         let number = (reference >> 32) as u32;
         let offset = reference & 0xffff_ffff;
         loop {
             let mapped = self.maps.read().get(&number).cloned();
-            if let Some(mapped) = &mapped {
+            if let Some(mapped) = mapped {
                 let len = mapped.len.load(Ordering::Acquire);
                 if offset < len {
-                    let file = &mapped.map[..len as usize];
-                    let (chunk, next) = head_chunks::chunk(file, offset as u32)?;
+                    let (chunk, next) = mapped.chunk(offset, len)?;
                     // The data lies before the checksum.
                     let end = next as usize - 4;
+                    let header = Header::of(&chunk);
                     let data = end - chunk.data.len()..end;
-                    return Ok(stored(&chunk, Source::Mapped(mapped.map.clone()), data));
+                    return Ok(header.stored(Source::Mapped(mapped), data));
                 }
             }
             let writing = self.writing.lock();
@@ -315,7 +363,7 @@ impl ChunkFiles {
             let at = (offset - current.flushed) as usize;
             let (chunk, _) = head_chunks::chunk(&current.buffer, at as u32)?;
             let source = Source::Buffered(chunk.data.to_vec());
-            return Ok(stored(&chunk, source, 0..chunk.data.len()));
+            return Ok(Header::of(&chunk).stored(source, 0..chunk.data.len()));
         }
     }
 
@@ -363,15 +411,48 @@ impl ChunkFiles {
     }
 }
 
-fn stored(chunk: &HeadChunk<'_>, bytes: Source, data: Range<usize>) -> StoredChunk {
-    StoredChunk {
-        series: chunk.series,
-        min_ms: chunk.min_ms,
-        max_ms: chunk.max_ms,
-        encoding: chunk.encoding,
-        out_of_order: chunk.out_of_order,
-        bytes,
-        data,
+/// Tells the processor that the bytes are about to be read.
+fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it is a hint, which no address makes fail.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
+/// What a chunk's header says.
+struct Header {
+    series: u64,
+    min_ms: i64,
+    max_ms: i64,
+    encoding: Encoding,
+    out_of_order: bool,
+}
+
+impl Header {
+    fn of(chunk: &HeadChunk<'_>) -> Header {
+        Header {
+            series: chunk.series,
+            min_ms: chunk.min_ms,
+            max_ms: chunk.max_ms,
+            encoding: chunk.encoding,
+            out_of_order: chunk.out_of_order,
+        }
+    }
+
+    fn stored(self, bytes: Source, data: Range<usize>) -> StoredChunk {
+        StoredChunk {
+            series: self.series,
+            min_ms: self.min_ms,
+            max_ms: self.max_ms,
+            encoding: self.encoding,
+            out_of_order: self.out_of_order,
+            bytes,
+            data,
+        }
     }
 }
 

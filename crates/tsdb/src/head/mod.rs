@@ -5,6 +5,7 @@
 //! known series' append takes its shard's lock only; queries copy what they decode out of it.
 
 mod append;
+mod checked;
 pub mod chunk_files;
 pub mod exemplars;
 mod index;

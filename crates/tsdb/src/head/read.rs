@@ -20,12 +20,12 @@ use crate::columns::{chunk_encoding, decode_chunk, encode_columns, push_samples}
 impl Head {
     /// A view of a time range, both ends inclusive.
     pub fn querier(self: &Arc<Self>, min_ms: i64, max_ms: i64) -> HeadQuerier {
-        HeadQuerier {
-            reader: Arc::new(self.isolation.read(min_ms, max_ms)),
+        HeadQuerier(Arc::new(View {
+            reader: self.isolation.read(min_ms, max_ms),
             head: Arc::clone(self),
             min_ms,
             max_ms,
-        }
+        }))
     }
 
     /// How many series satisfy matchers that ask for one value each; `None` with others. Of many the
@@ -60,14 +60,17 @@ impl Head {
 }
 
 /// A view of the head.
-pub struct HeadQuerier {
+pub struct HeadQuerier(Arc<View>);
+
+/// What a querier and its series share.
+struct View {
     head: Arc<Head>,
-    reader: Arc<Reader>,
+    reader: Reader,
     min_ms: i64,
     max_ms: i64,
 }
 
-impl HeadQuerier {
+impl View {
     fn is_empty(&self) -> bool {
         let (min, max) = self.head.all_times();
         min > self.max_ms || max < self.min_ms
@@ -75,51 +78,6 @@ impl HeadQuerier {
 
     fn found(&self, matchers: &[Matcher]) -> Vec<u32> {
         postings::select(&self.head.index.read(), matchers)
-    }
-
-    /// The matching series that have samples in the range, as handles of their own type.
-    pub fn series(&self, sorted: bool, limit: usize, matchers: &[Matcher]) -> Vec<RangeSeries> {
-        if self.is_empty() {
-            return Vec::new();
-        }
-        let index = self.head.index.read();
-        let ids = postings::select(&index, matchers);
-        let mut found = Vec::with_capacity(ids.len());
-        let mut rest = &ids[..];
-        while let Some(first) = rest.first() {
-            let place = shard_of(*first);
-            let run = rest
-                .iter()
-                .position(|id| shard_of(*id) != place)
-                .unwrap_or(rest.len());
-            let shard = self.head.shards[place].lock();
-            for id in &rest[..run] {
-                let Some(series) = shard.get(*id) else {
-                    continue;
-                };
-                if !self.overlaps(&shard, series) {
-                    continue;
-                }
-                let labels = Labels::from_sorted(shard.pairs(series).map(|pair| index.text(pair)));
-                found.push(RangeSeries {
-                    head: Arc::clone(&self.head),
-                    reader: Arc::clone(&self.reader),
-                    id: *id,
-                    labels,
-                    min_ms: self.min_ms,
-                    max_ms: self.max_ms,
-                });
-            }
-            rest = &rest[run..];
-        }
-        drop(index);
-        if sorted {
-            found.sort_by(|a, b| a.labels.cmp(&b.labels));
-        }
-        if limit > 0 {
-            found.truncate(limit);
-        }
-        found
     }
 
     /// Whether the reader may see a sample of the series in the range, as far as the bounds tell.
@@ -151,6 +109,56 @@ impl HeadQuerier {
     }
 }
 
+impl HeadQuerier {
+    /// The matching series that have samples in the range, as handles of their own type.
+    pub fn series(
+        &self,
+        sorted: bool,
+        limit: usize,
+        matchers: &[Matcher],
+    ) -> Vec<Arc<RangeSeries>> {
+        let view = &self.0;
+        if view.is_empty() {
+            return Vec::new();
+        }
+        let index = view.head.index.read();
+        let ids = postings::select(&index, matchers);
+        let mut found = Vec::with_capacity(ids.len());
+        let mut rest = &ids[..];
+        while let Some(first) = rest.first() {
+            let place = shard_of(*first);
+            let run = rest
+                .iter()
+                .position(|id| shard_of(*id) != place)
+                .unwrap_or(rest.len());
+            let shard = view.head.shards[place].lock();
+            for id in &rest[..run] {
+                let Some(series) = shard.get(*id) else {
+                    continue;
+                };
+                if !view.overlaps(&shard, series) {
+                    continue;
+                }
+                let labels = Labels::from_sorted(shard.pairs(series).map(|pair| index.text(pair)));
+                found.push(Arc::new(RangeSeries {
+                    view: Arc::clone(view),
+                    id: *id,
+                    labels,
+                }));
+            }
+            rest = &rest[run..];
+        }
+        drop(index);
+        if sorted {
+            found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        if limit > 0 {
+            found.truncate(limit);
+        }
+        found
+    }
+}
+
 impl Querier for HeadQuerier {
     fn select(
         &self,
@@ -162,7 +170,7 @@ impl Querier for HeadQuerier {
         Ok(SeriesSet {
             series: series
                 .into_iter()
-                .map(|series| Arc::new(series) as Arc<dyn Series>)
+                .map(|series| series as Arc<dyn Series>)
                 .collect(),
             annotations: Annotations::default(),
         })
@@ -175,10 +183,10 @@ impl Querier for HeadQuerier {
         matchers: &[Matcher],
     ) -> Result<(Vec<String>, Annotations), StorageError> {
         let mut values = Vec::new();
-        if self.is_empty() {
+        if self.0.is_empty() {
             return Ok((values, Annotations::default()));
         }
-        let index = self.head.index.read();
+        let index = self.0.head.index.read();
         let limit = match hints.limit {
             0 => usize::MAX,
             limit => limit,
@@ -207,20 +215,20 @@ impl Querier for HeadQuerier {
         hints: &LabelHints,
         matchers: &[Matcher],
     ) -> Result<(Vec<String>, Annotations), StorageError> {
-        if self.is_empty() {
+        if self.0.is_empty() {
             return Ok(Default::default());
         }
         let mut names: Vec<String> = Vec::new();
         if matchers.is_empty() {
-            let index = self.head.index.read();
+            let index = self.0.head.index.read();
             let used = index.names().iter().filter(|name| !name.pairs.is_empty());
             names.extend(used.map(|name| name.text.to_string()));
         } else {
-            let found = self.found(matchers);
-            let index = self.head.index.read();
+            let found = self.0.found(matchers);
+            let index = self.0.head.index.read();
             let mut seen = vec![false; index.names().len()];
             for id in found {
-                let shard = self.head.shards[shard_of(id)].lock();
+                let shard = self.0.head.shards[shard_of(id)].lock();
                 let Some(series) = shard.get(id) else {
                     continue;
                 };
@@ -241,12 +249,9 @@ impl Querier for HeadQuerier {
 
 /// A series of the head as one reader sees it.
 pub struct RangeSeries {
-    head: Arc<Head>,
-    reader: Arc<Reader>,
+    view: Arc<View>,
     pub id: u32,
     pub labels: Labels,
-    min_ms: i64,
-    max_ms: i64,
 }
 
 /// What of a series overlaps a range, copied out of its shard.
@@ -273,11 +278,11 @@ impl RangeSeries {
             late: OutOfOrder::default(),
             deleted: Vec::new(),
         };
-        let shard = self.head.shards[shard_of(self.id)].lock();
+        let shard = self.view.head.shards[shard_of(self.id)].lock();
         let Some(series) = shard.get(self.id) else {
             return Ok(parts);
         };
-        let visible = shard.pins.visible(self.id, self.reader.epoch);
+        let visible = shard.pins.visible(self.id, self.view.reader.epoch);
         parts.visible_to_ms = visible.before_ms.saturating_sub(1);
         if let Some(extra) = series.extra() {
             let late = visible.out_of_order.unwrap_or(&extra.late);
@@ -298,12 +303,21 @@ impl RangeSeries {
             // From the newest back to the first that is too old.
             let references: Vec<u64> = shard.full_chunks(series).collect();
             drop(shard);
-            for reference in references.into_iter().rev() {
-                let chunk = self.head.files.read(reference)?;
+            let files = &self.view.head.files;
+            for (older, reference) in references.iter().enumerate().rev() {
+                let chunk = files.read(*reference)?;
                 if chunk.max_ms < min_ms {
                     break;
                 }
+                if older + 1 == references.len() {
+                    // As many more as the range has, if all are like this one.
+                    let each_ms = chunk.max_ms.saturating_sub(chunk.min_ms).max(1);
+                    let more = chunk.min_ms.saturating_sub(min_ms).max(0) / each_ms;
+                    let first = older.saturating_sub(more as usize).saturating_sub(1);
+                    files.prefetch(&references[first..older]);
+                }
                 if chunk.min_ms <= max_ms {
+                    chunk.prefetch();
                     parts.full.push(chunk);
                 }
             }
@@ -346,7 +360,7 @@ impl RangeSeries {
             if chunk.min_ms > max_ms || chunk.max_ms < min_ms {
                 continue;
             }
-            let stored = self.head.files.read(chunk.reference)?;
+            let stored = self.view.head.files.read(chunk.reference)?;
             let mut more = Columns::default();
             decode_chunk(stored.encoding, stored.data(), min_ms, max_ms, &mut more)
                 .map_err(|e| self.corrupt(&e))?;
@@ -360,7 +374,7 @@ impl RangeSeries {
     /// # Errors
     /// A chunk that cannot be read.
     pub fn late(&self, min_ms: i64, max_ms: i64) -> Result<Columns, StorageError> {
-        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let (min_ms, max_ms) = (min_ms.max(self.view.min_ms), max_ms.min(self.view.max_ms));
         let parts = self.parts(min_ms, max_ms)?;
         let mut late = self.decode_late(&parts.late, min_ms, max_ms)?;
         drop_deleted(&mut late, &parts.deleted);
@@ -373,8 +387,12 @@ impl RangeSeries {
     /// # Errors
     /// A chunk that cannot be read.
     pub fn in_order_chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<Encoded>, StorageError> {
-        let parts = self.parts(min_ms.max(self.min_ms), max_ms.min(self.max_ms))?;
-        self.encoded(&parts, min_ms.max(self.min_ms), max_ms.min(self.max_ms))
+        let parts = self.parts(min_ms.max(self.view.min_ms), max_ms.min(self.view.max_ms))?;
+        self.encoded(
+            &parts,
+            min_ms.max(self.view.min_ms),
+            max_ms.min(self.view.max_ms),
+        )
     }
 
     fn encoded(
@@ -480,7 +498,7 @@ impl Series for RangeSeries {
     }
 
     fn decode(&self, min_ms: i64, max_ms: i64, out: &mut Columns) -> Result<(), StorageError> {
-        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let (min_ms, max_ms) = (min_ms.max(self.view.min_ms), max_ms.min(self.view.max_ms));
         let parts = self.parts(min_ms, max_ms)?;
         if parts.late.is_empty() && parts.deleted.is_empty() {
             return self.decode_in_order(&parts, min_ms, max_ms, out);
@@ -494,12 +512,12 @@ impl Series for RangeSeries {
     }
 
     fn last_float(&self, min_ms: i64, max_ms: i64) -> Last {
-        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
-        let shard = self.head.shards[shard_of(self.id)].lock();
+        let (min_ms, max_ms) = (min_ms.max(self.view.min_ms), max_ms.min(self.view.max_ms));
+        let shard = self.view.head.shards[shard_of(self.id)].lock();
         let Some(series) = shard.get(self.id) else {
             return Last::Nothing;
         };
-        let visible = shard.pins.visible(self.id, self.reader.epoch);
+        let visible = shard.pins.visible(self.id, self.view.reader.epoch);
         // Late samples, deletions and histograms are behind `extra`.
         if series.extra().is_some() || visible.out_of_order.is_some() {
             return Last::Unknown;
@@ -513,7 +531,7 @@ impl Series for RangeSeries {
     }
 
     fn chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<EncodedChunk>, StorageError> {
-        let (min_ms, max_ms) = (min_ms.max(self.min_ms), max_ms.min(self.max_ms));
+        let (min_ms, max_ms) = (min_ms.max(self.view.min_ms), max_ms.min(self.view.max_ms));
         let parts = self.parts(min_ms, max_ms)?;
         if !parts.late.is_empty() {
             let mut all = Columns::default();
