@@ -226,7 +226,8 @@ pub fn write_timestamp(out: &mut Vec<u8>, t_ms: i64) {
     out.extend_from_slice(digits.format(abs / 1000).as_bytes());
     let fraction = abs % 1000;
     if fraction != 0 {
-        out.extend_from_slice(format!(".{fraction:03}").as_bytes());
+        let digit = |of: u64| b'0' + (fraction / of % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
     }
 }
 

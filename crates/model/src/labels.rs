@@ -240,12 +240,21 @@ fn checked_str<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(text).ok()
 }
 
+/// How many bytes the two begin with in common.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    let same = 8 * words.take_while(|(a, b)| a == b).count();
+    let rest = a[same..].iter().zip(&b[same..]);
+    same + rest.take_while(|(a, b)| a == b).count()
+}
+
 /// The pairs of a label set in order.
 #[derive(Clone)]
 pub struct Iter<'a>(&'a [u8]);
 
 impl<'a> Iter<'a> {
-    fn take_str(&mut self) -> &'a str {
+    #[inline]
+    fn take_bytes(&mut self) -> &'a [u8] {
         let mut len = 0usize;
         let mut shift = 0;
         let mut used = 0;
@@ -259,6 +268,17 @@ impl<'a> Iter<'a> {
         }
         let (head, rest) = self.0[used..].split_at(len);
         self.0 = rest;
+        head
+    }
+
+    fn skip_pair(&mut self) {
+        self.take_bytes();
+        self.take_bytes();
+    }
+
+    #[inline]
+    fn take_str(&mut self) -> &'a str {
+        let head = self.take_bytes();
         debug_assert!(std::str::from_utf8(head).is_ok());
         // SAFETY: the bytes come from `push_str`, which copies a `str` behind its own length, and
         // `Labels` never exposes its bytes for writing.
@@ -309,9 +329,19 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     fn cmp(&self, other: &Labels) -> Ordering {
         if Arc::ptr_eq(&self.0, &other.0) {
-            Ordering::Equal
-        } else {
-            self.iter().cmp(other.iter())
+            return Ordering::Equal;
+        }
+        // What sorts label sets compares many that begin alike: those pairs are skipped.
+        let same = common_prefix(&self.0, &other.0);
+        let (mut mine, mut others) = (self.iter(), other.iter());
+        loop {
+            let at = (mine.clone(), others.clone());
+            mine.skip_pair();
+            others.skip_pair();
+            let read = self.0.len() - mine.0.len();
+            if read > same || mine.0.is_empty() || others.0.is_empty() {
+                return at.0.cmp(at.1);
+            }
         }
     }
 }
