@@ -115,6 +115,7 @@ fn cleaned(
 /// Series that are not empty, sorted by labels.
 fn matrix(series: Series, grid: Grid) -> Value {
     let mut out: Vec<MatrixSeries> = Vec::with_capacity(series.len());
+    let times: Vec<i64> = grid.times().collect();
     for (meta, column) in series {
         let mut one = MatrixSeries {
             labels: meta.labels,
@@ -127,19 +128,19 @@ fn matrix(series: Series, grid: Grid) -> Value {
             }
             one.float_ms.reserve_exact(present);
             if present == column.floats.len() {
-                one.float_ms.extend(grid.times());
+                one.float_ms.extend_from_slice(&times);
                 one.floats = column.floats;
             } else {
                 one.floats.reserve_exact(present);
-                for (v, t) in column.floats.iter().zip(grid.times()) {
+                for (v, t) in column.floats.iter().zip(&times) {
                     if !is_absent(*v) {
-                        one.float_ms.push(t);
+                        one.float_ms.push(*t);
                         one.floats.push(*v);
                     }
                 }
             }
         } else {
-            for (step, t) in grid.times().enumerate() {
+            for (step, t) in times.iter().copied().enumerate() {
                 match column.get(step) {
                     Some(Sample::Float(v)) => {
                         one.float_ms.push(t);

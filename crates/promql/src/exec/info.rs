@@ -132,11 +132,11 @@ fn fetch<'q>(
         max_ms: references.last(),
         range_ms: 0,
     };
-    let set = select::select(query, &matchers, span, scope)?;
-    let metas = select::metas(&set);
+    let selected = select::select(query, &matchers, span, scope)?;
+    let metas = select::metas(&selected.set);
     let mut times = Vec::with_capacity(metas.len());
     let stored = Stored {
-        set,
+        selected,
         min_ms: span.min_ms,
         max_ms: span.max_ms,
         only_stats: None,

@@ -64,7 +64,7 @@ pub(crate) struct Query<'q> {
     pub regexps: &'q crate::regexps::Regexps,
     pub bytes: crate::budget::QueryBytes<'q>,
     pub notes: Notes,
-    pub selections: Mutex<HashMap<select::Key, std::sync::Arc<storage::SeriesSet>>>,
+    pub selections: Mutex<HashMap<select::Key, std::sync::Arc<select::Selected>>>,
     pub samples_read: AtomicU64,
     /// Subtrees that occur again, and the results of those that were evaluated.
     pub repeated: crate::plan::Repeated,

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, is_stale};
-use storage::{Columns, SeriesSet};
+use storage::Columns;
 
 use super::columns::{Column, Grid, is_absent};
+use super::select::Selected;
 use super::selector::References;
 use crate::query_error::QueryError;
 
@@ -46,7 +47,7 @@ pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut Columns) -> T) -> T {
 
 /// Series as stored, between two times (both inclusive).
 pub(crate) struct Stored {
-    pub set: Arc<SeriesSet>,
+    pub selected: Arc<Selected>,
     pub min_ms: i64,
     pub max_ms: i64,
     /// Histograms are reduced to count and sum, as they are read.
@@ -69,7 +70,7 @@ impl Stored {
 
     /// All samples of series `i`, stale markers included.
     pub(crate) fn decode(&self, i: usize, out: &mut Columns) -> Result<u64, QueryError> {
-        self.set.series[i].decode(self.min_ms, self.max_ms, out)?;
+        self.selected.decode(i, out)?;
         if !self.start_times {
             out.float_start_ms.clear();
             out.histogram_start_ms.clear();

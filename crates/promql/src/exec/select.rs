@@ -1,9 +1,10 @@
-//! Finding series: each selection once a query.
+//! Finding series: each selection once a query, and decoded once where several operators take its samples.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::{MatchKind, Matcher};
-use storage::{SelectHints, SeriesSet};
+use storage::{Columns, SelectHints, SeriesSet, StorageError};
 
 use super::columns::Meta;
 use super::{Query, Scope};
@@ -34,7 +35,7 @@ pub(crate) fn select(
     matchers: &[Matcher],
     span: Span,
     scope: &Scope<'_>,
-) -> Result<Arc<SeriesSet>, QueryError> {
+) -> Result<Arc<Selected>, QueryError> {
     let key = Key {
         matchers: matchers.to_vec(),
         start_ms: span.min_ms,
@@ -46,8 +47,9 @@ pub(crate) fn select(
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     };
-    if let Some(set) = cached().get(&key) {
-        return Ok(Arc::clone(set));
+    if let Some(selected) = cached().get(&key) {
+        selected.share(query);
+        return Ok(Arc::clone(selected));
     }
     let hints = SelectHints {
         start_ms: span.min_ms,
@@ -70,9 +72,106 @@ pub(crate) fn select(
     };
     let set = query.querier.select(false, &hints, matchers)?;
     query.notes.add_storage(&set.annotations);
-    let set = Arc::new(set);
-    cached().insert(key, Arc::clone(&set));
-    Ok(set)
+    let selected = Arc::new(Selected {
+        set,
+        min_ms: span.min_ms,
+        max_ms: span.max_ms,
+        users: AtomicU32::new(1),
+        begun: AtomicBool::new(false),
+        kept: OnceLock::new(),
+    });
+    cached().insert(key, Arc::clone(&selected));
+    Ok(selected)
+}
+
+/// The series of a selector between two times, and their samples from the first time that they are decoded to
+/// the last.
+pub(crate) struct Selected {
+    pub set: SeriesSet,
+    min_ms: i64,
+    max_ms: i64,
+    /// How many operators take the samples.
+    users: AtomicU32,
+    /// The first of them has decoded some.
+    begun: AtomicBool,
+    /// There are several.
+    kept: OnceLock<Kept>,
+}
+
+/// Samples that are decoded again where they would take more than this, in bytes.
+const MOST_KEPT: i64 = 16 << 20;
+
+/// Decoded samples by series.
+struct Kept {
+    /// With them how many users are still to come.
+    series: Vec<Mutex<Option<(Columns, u32)>>>,
+    /// How many bytes more may be kept.
+    room: AtomicI64,
+}
+
+impl Selected {
+    /// One more operator takes the samples.
+    fn share(&self, query: &Query<'_>) {
+        // The first one is through, most likely: it will not leave anything.
+        if self.begun.load(Ordering::Relaxed) {
+            return;
+        }
+        self.users.fetch_add(1, Ordering::Relaxed);
+        self.kept.get_or_init(|| {
+            let charge = query.bytes.take(MOST_KEPT as u64, String::new);
+            let room = if charge.is_ok() { MOST_KEPT } else { 0 };
+            // Taken until the query ends.
+            std::mem::forget(charge);
+            Kept {
+                series: self.set.series.iter().map(|_| Mutex::default()).collect(),
+                room: AtomicI64::new(room),
+            }
+        });
+    }
+
+    /// Appends all samples of series `i` to `out`, stale markers included.
+    pub(crate) fn decode(&self, i: usize, out: &mut Columns) -> Result<(), StorageError> {
+        let decode = |out: &mut Columns| self.set.series[i].decode(self.min_ms, self.max_ms, out);
+        let Some(kept) = self.kept.get() else {
+            self.begun.store(true, Ordering::Relaxed);
+            return decode(out);
+        };
+        let mut slot = kept.series[i]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((columns, left)) = &mut *slot {
+            out.float_ms.extend_from_slice(&columns.float_ms);
+            out.floats.extend_from_slice(&columns.floats);
+            *left -= 1;
+            if *left == 0 {
+                let bytes = bytes(columns);
+                kept.room.fetch_add(bytes, Ordering::Relaxed);
+                *slot = None;
+            }
+            return Ok(());
+        }
+        let was_empty = out.float_ms.is_empty() && out.histogram_ms.is_empty();
+        decode(out)?;
+        // Histograms take more than can be told at once, start timestamps are rare.
+        if !was_empty || !out.histogram_ms.is_empty() || !out.float_start_ms.is_empty() {
+            return Ok(());
+        }
+        if kept.room.fetch_sub(bytes(out), Ordering::Relaxed) < bytes(out) {
+            kept.room.fetch_add(bytes(out), Ordering::Relaxed);
+            return Ok(());
+        }
+        let columns = Columns {
+            float_ms: out.float_ms.clone(),
+            floats: out.floats.clone(),
+            ..Columns::default()
+        };
+        *slot = Some((columns, self.users.load(Ordering::Relaxed) - 1));
+        Ok(())
+    }
+}
+
+fn bytes(columns: &Columns) -> i64 {
+    columns.floats.len() as i64 * 16
 }
 
 /// The labels of a set's series.

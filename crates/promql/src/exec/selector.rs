@@ -100,10 +100,10 @@ fn from_matchers<'q>(
         (Wanted::Timestamp, Some(_)) => References::new(scope.grid, selector.at, 0),
         _ => references,
     };
-    let set = select::select(query, &selector.matchers, span, scope)?;
-    let metas = select::metas(&set);
+    let selected = select::select(query, &selector.matchers, span, scope)?;
+    let metas = select::metas(&selected.set);
     let stored = Stored {
-        set,
+        selected,
         min_ms: span.min_ms,
         max_ms: span.max_ms,
         only_stats: crate::plan::skips_buckets(&scope.path).then_some(Reads {
@@ -189,7 +189,7 @@ impl Instant<'_> {
             return false;
         }
         let reference = self.references.first;
-        let series = &self.stored.set.series[i];
+        let series = &self.stored.selected.set.series[i];
         match series.last_float(self.stored.min_ms, reference.min(self.stored.max_ms)) {
             Last::Unknown => return false,
             Last::Float(t_ms, v) if t_ms > reference - self.lookback && !is_absent(v) => {
@@ -211,7 +211,12 @@ impl Instant<'_> {
     ) -> Result<(), QueryError> {
         let _ = tally;
         let pos: PosRange = self.selector.pos;
-        let metric = || self.stored.set.series[i].labels().metric_name().to_owned();
+        let metric = || {
+            self.stored.selected.set.series[i]
+                .labels()
+                .metric_name()
+                .to_owned()
+        };
         for step in 0..self.references.len {
             let t = self.references.at(step);
             let window = crate::functions::window_of(

@@ -19,8 +19,9 @@ const CHUNK_VALUES: usize = 1 << 18;
 
 /// Chunks that a thread computes, on average, before they are folded in.
 const CHUNKS_A_THREAD: usize = 8;
-/// Samples from which on it pays to wake other threads: half a millisecond or so.
-const WORTH_SHARING: u64 = 60_000;
+/// Samples from which on it pays to wake other threads: some milliseconds. Waking them, and their looking for
+/// more work afterwards, takes a tenth of a millisecond of CPU.
+const WORTH_SHARING: u64 = 400_000;
 
 /// Where columns come from: a selector, a function over range vectors.
 pub(crate) trait Leaf: Send + Sync {

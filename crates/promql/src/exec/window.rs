@@ -73,12 +73,12 @@ pub(crate) fn ranges<'q>(
                 max_ms: references.last() + reach.after_ms,
                 range_ms,
             };
-            let set = select::select(query, &selector.matchers, span, scope)?;
-            let metas = select::metas(&set);
+            let selected = select::select(query, &selector.matchers, span, scope)?;
+            let metas = select::metas(&selected.set);
             Ok(Ranges {
                 metas,
                 source: Box::new(Stored {
-                    set,
+                    selected,
                     min_ms: span.min_ms,
                     max_ms: span.max_ms,
                     only_stats: crate::plan::skips_buckets(&scope.path).then_some(Reads {

@@ -9,6 +9,7 @@ pub(crate) mod quantile;
 pub(crate) mod rate;
 pub mod signatures;
 pub(crate) mod window;
+mod window_sums;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use model::{CounterResetHint, FloatHistogram};
 
 use super::quantile::{SortedWindow, quantile, quantile_of_sorted};
 use super::window::{Flags, FloatSeries, Frame, RangeFunction, Window};
+use super::window_sums::each_sum;
 use crate::annotate::{Note, Notes};
 use crate::ast::PosRange;
 use crate::exec::Sample;
@@ -235,38 +236,6 @@ impl RangeFunction for Sum {
             |_, sum, c| if sum.is_infinite() { sum } else { sum + c },
         );
         true
-    }
-}
-
-/// How many windows are summed at once: each addition waits for the one before, so that there is room
-/// for those of other windows meanwhile.
-const LANES: usize = 4;
-
-/// The compensated sum of every window, added up from its first value on as upstream does, and what
-/// `finish` makes of the window's values, their sum and its compensation.
-fn each_sum(series: &FloatSeries<'_>, out: &mut [f64], finish: impl Fn(&[f64], f64, f64) -> f64) {
-    for (out, bounds) in out.chunks_mut(LANES).zip(series.bounds.chunks(LANES)) {
-        let mut windows: [&[f64]; LANES] = [&[]; LANES];
-        for (window, (from, to)) in windows.iter_mut().zip(bounds) {
-            *window = &series.values[*from as usize..*to as usize];
-        }
-        let shared = windows.iter().map(|w| w.len()).min().unwrap_or(0);
-        let mut sums = [(0.0, 0.0); LANES];
-        let [a, b, c, d] = windows.map(|window| &window[..shared]);
-        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-            for (state, v) in sums.iter_mut().zip([*a, *b, *c, *d]) {
-                *state = kahan_add(v, state.0, state.1);
-            }
-        }
-        for ((out, window), (mut sum, mut c)) in out.iter_mut().zip(windows).zip(sums) {
-            if window.is_empty() {
-                continue;
-            }
-            for v in &window[shared..] {
-                (sum, c) = kahan_add(*v, sum, c);
-            }
-            *out = finish(window, sum, c);
-        }
     }
 }
 

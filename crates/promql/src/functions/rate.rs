@@ -71,6 +71,7 @@ impl RangeFunction for Rate {
             }
         }
         let mut next_fall = 0;
+        let mut known: Option<Extrapolation> = None;
         for (step, out) in out.iter_mut().enumerate() {
             let (from, to) = series.bounds[step];
             if to < from + 2 {
@@ -87,7 +88,11 @@ impl RangeFunction for Rate {
             let end_ms = series.end_ms(step);
             let times = &series.times[from as usize..to as usize];
             let growth = Growth::between(times, first, result);
-            *out = result * self.factor(end_ms - series.range_ms, end_ms, growth);
+            let layout = Layout::of(end_ms - series.range_ms, end_ms, &growth);
+            let like_before = known.take().filter(|known| known.layout == layout);
+            let extrapolation = like_before.unwrap_or_else(|| Extrapolation::new(layout, self));
+            *out = result * extrapolation.factor(&growth, self);
+            known = Some(extrapolation);
         }
         true
     }
@@ -135,36 +140,95 @@ impl Rate {
         usable.then_some(start)
     }
 
-    /// By how much the sampled difference is extrapolated: to a bound of the range if the distance
-    /// is at most 10 % more than the average between samples, else by half that average; a counter
-    /// not below zero.
-    #[inline]
+    /// By how much the sampled difference is extrapolated over a range.
     fn factor(&self, start_ms: i64, end_ms: i64, growth: Growth) -> f64 {
-        let mut to_start = (growth.first_ms - start_ms) as f64 / 1000.0;
-        let mut to_end = (end_ms - growth.last_ms) as f64 / 1000.0;
-        let sampled = (growth.last_ms - growth.first_ms) as f64 / 1000.0;
-        let average = sampled / growth.intervals as f64;
+        let layout = Layout::of(start_ms, end_ms, &growth);
+        Extrapolation::new(layout, self).factor(&growth, self)
+    }
+}
+
+/// Where a window's samples lie in its range: on a regular grid they lie alike in all windows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    /// From the start of the range to the first sample.
+    before_ms: i64,
+    /// From the first sample to the last.
+    sampled_ms: i64,
+    /// From the last sample to the end of the range.
+    after_ms: i64,
+    intervals: usize,
+}
+
+impl Layout {
+    #[inline]
+    fn of(start_ms: i64, end_ms: i64, growth: &Growth) -> Layout {
+        Layout {
+            before_ms: growth.first_ms - start_ms,
+            sampled_ms: growth.last_ms - growth.first_ms,
+            after_ms: end_ms - growth.last_ms,
+            intervals: growth.intervals,
+        }
+    }
+}
+
+/// By how much a sampled difference is extrapolated: to a bound of the range if the distance is at most
+/// 10 % more than the average between samples, else by half that average.
+struct Extrapolation {
+    layout: Layout,
+    /// In seconds.
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+    factor: f64,
+}
+
+impl Extrapolation {
+    fn new(layout: Layout, rate: &Rate) -> Extrapolation {
+        let mut to_start = layout.before_ms as f64 / 1000.0;
+        let mut to_end = layout.after_ms as f64 / 1000.0;
+        let sampled = layout.sampled_ms as f64 / 1000.0;
+        let average = sampled / layout.intervals as f64;
         let threshold = average * 1.1;
         if to_start >= threshold {
             to_start = average / 2.0;
         }
-        if self.is_counter {
-            let mut to_zero = to_start;
-            if growth.total > 0.0 && growth.first >= 0.0 {
-                to_zero = sampled * (growth.first / growth.total);
-            }
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
-        }
         if to_end >= threshold {
             to_end = average / 2.0;
         }
-        let mut factor = (sampled + to_start + to_end) / sampled;
-        if self.is_rate {
-            factor /= self.range_seconds;
+        let mut extrapolation = Extrapolation {
+            layout,
+            sampled,
+            to_start,
+            to_end,
+            factor: 0.0,
+        };
+        extrapolation.factor = extrapolation.from(to_start, rate);
+        extrapolation
+    }
+
+    /// The factor for a beginning so many seconds before the first sample.
+    fn from(&self, to_start: f64, rate: &Rate) -> f64 {
+        let factor = (self.sampled + to_start + self.to_end) / self.sampled;
+        if rate.is_rate {
+            factor / rate.range_seconds
+        } else {
+            factor
         }
-        factor
+    }
+
+    /// The factor for this growth: a counter was not below zero.
+    #[inline]
+    fn factor(&self, growth: &Growth, rate: &Rate) -> f64 {
+        let near_zero = rate.is_counter && growth.total > 0.0 && growth.first >= 0.0;
+        // A counter that grew by less than it had was zero before the first sample by more than the time
+        // sampled: no need to divide.
+        if near_zero && !(growth.first >= growth.total && self.sampled >= self.to_start) {
+            let to_zero = self.sampled * (growth.first / growth.total);
+            if to_zero < self.to_start {
+                return self.from(to_zero, rate);
+            }
+        }
+        self.factor
     }
 }
 
