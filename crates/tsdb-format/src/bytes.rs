@@ -166,8 +166,7 @@ impl<'a> Reader<'a> {
     /// A zigzag LEB128 integer.
     #[inline]
     pub fn varint(&mut self) -> Result<i64> {
-        let value = self.uvarint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        self.uvarint().map(unzigzag)
     }
 
     /// A count of things that take at least `least_bytes` bytes each: refused where the bytes that
@@ -228,6 +227,12 @@ impl<'a> Reader<'a> {
             )))
         }
     }
+}
+
+/// The signed number that a zigzag number stands for.
+#[inline]
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// CRC-32 with the Castagnoli polynomial, as every file of the database uses it.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use model::{Labels, MetricType};
 
-use crate::bytes::{Reader, put_be64, put_f64, put_str, put_uvarint, put_varint};
+use crate::bytes::{Reader, put_be64, put_f64, put_str, put_uvarint, put_varint, unzigzag};
 use crate::error::{FormatError, Result};
 
 pub use histograms::{
@@ -293,16 +293,67 @@ pub fn visit_samples(record: &[u8], mut take: impl FnMut(RefSample)) -> Result<(
         return Ok(());
     }
     let base = Base::read(&mut reader)?;
-    while !reader.is_empty() {
-        let (reference, t_ms) = base.next(&mut reader)?;
+    let entries = reader.rest();
+    let mut at = 0;
+    while at < entries.len() {
+        let (reference, t_ms, value);
+        if let Some(entry) = short_entry(&entries[at..]) {
+            (reference, t_ms) = base.plus(entry.reference, entry.t_ms);
+            value = entry.value;
+            at += entry.len;
+        } else {
+            let mut reader = reader.clone();
+            reader.take(at)?;
+            (reference, t_ms) = base.next(&mut reader)?;
+            value = reader.be_f64()?;
+            at = entries.len() - reader.remaining();
+        }
         take(RefSample {
             reference,
             start_ms: 0,
             t_ms,
-            value: reader.be_f64()?,
+            value,
         });
     }
     Ok(())
+}
+
+/// An entry of a sample record whose differences are short, as nearly all are.
+struct ShortEntry {
+    reference: u64,
+    t_ms: u64,
+    value: f64,
+    len: usize,
+}
+
+/// Reads an entry whose differences take up to three bytes each: a log has millions of them.
+#[inline(always)]
+fn short_entry(bytes: &[u8]) -> Option<ShortEntry> {
+    let bytes = bytes.first_chunk::<14>()?;
+    let (reference, t_at) = short_varint(&bytes[..3])?;
+    let (t_ms, value_at) = short_varint(&bytes[t_at..t_at + 3])?;
+    let value = bytes[t_at + value_at..].first_chunk::<8>()?;
+    Some(ShortEntry {
+        reference,
+        t_ms,
+        value: f64::from_be_bytes(*value),
+        len: t_at + value_at + 8,
+    })
+}
+
+/// A LEB128 integer of up to three bytes, and how many they are.
+#[inline(always)]
+fn short_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let part = |i: usize| u64::from(bytes[i] & 0x7f) << (7 * i);
+    if bytes[0] < 0x80 {
+        Some((part(0), 1))
+    } else if bytes[1] < 0x80 {
+        Some((part(0) | part(1), 2))
+    } else if bytes[2] < 0x80 {
+        Some((part(0) | part(1) | part(2), 3))
+    } else {
+        None
+    }
 }
 
 /// Encodes a record of float samples without their start timestamps (type 2).
@@ -466,9 +517,15 @@ impl Base {
 
     #[inline]
     fn next(&self, reader: &mut Reader<'_>) -> Result<(u64, i64)> {
-        let reference = self.reference.wrapping_add(reader.varint()? as u64);
-        let t_ms = self.t_ms.wrapping_add(reader.varint()?);
-        Ok((reference, t_ms))
+        let (reference, t_ms) = (reader.uvarint()?, reader.uvarint()?);
+        Ok(self.plus(reference, t_ms))
+    }
+
+    /// Reference and time of an entry, from its zigzag differences.
+    #[inline]
+    fn plus(&self, reference: u64, t_ms: u64) -> (u64, i64) {
+        let reference = self.reference.wrapping_add(unzigzag(reference) as u64);
+        (reference, self.t_ms.wrapping_add(unzigzag(t_ms)))
     }
 
     #[inline]

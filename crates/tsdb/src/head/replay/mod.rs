@@ -30,7 +30,7 @@ use super::index::LabelIndex;
 use super::isolation::Isolation;
 use super::metrics::{HeadMetrics, Times};
 use super::out_of_order::OwnedValue;
-use super::series::{ChunkPolicy, SHARDS, shard_of};
+use super::series::{ChunkPolicy, SHARDS, Value, shard_of};
 use super::{Head, HeadOptions, LateLog, Recent, shards};
 use crate::Error;
 use crate::fs::FileSystem;
@@ -52,8 +52,24 @@ pub struct Progress {
     pub done: AtomicBool,
 }
 
-/// A sample on its way to its shard.
-type Sample = (u32, i64, OwnedValue);
+/// A sample on its way to its shard. Floats stand by themselves, since nearly all are some: an enum of
+/// both would be put together in memory and copied from there.
+struct Sample {
+    id: u32,
+    t_ms: i64,
+    float: f64,
+    /// What it is instead, if it is no float.
+    histogram: Option<Box<OwnedValue>>,
+}
+
+impl Sample {
+    fn value(&self) -> Value<'_> {
+        match &self.histogram {
+            None => Value::Float(self.float),
+            Some(histogram) => histogram.borrow(),
+        }
+    }
+}
 
 const FLOOR_PAGE: usize = 1024;
 
@@ -337,15 +353,16 @@ impl Head {
         let mut new_chunks = 0;
         for batch in receiver {
             let mut rest = &batch[..];
-            while let Some((first, ..)) = rest.first() {
-                let place = shard_of(*first);
+            while let Some(first) = rest.first() {
+                let place = shard_of(first.id);
                 let run = rest
                     .iter()
-                    .position(|(id, ..)| shard_of(*id) != place)
+                    .position(|sample| shard_of(sample.id) != place)
                     .unwrap_or(rest.len());
                 let mut shard = self.shards[place].lock();
-                for (id, t_ms, value) in &rest[..run] {
-                    match shard.append(*id, *t_ms, value.borrow(), &policy) {
+                for sample in &rest[..run] {
+                    let (id, t_ms) = (sample.id, sample.t_ms);
+                    match shard.append(id, t_ms, sample.value(), &policy) {
                         Ok(super::series::Outcome::Duplicate) => continue,
                         Ok(super::series::Outcome::NewChunk) => new_chunks += 1,
                         Ok(super::series::Outcome::Appended) => {}
@@ -354,8 +371,8 @@ impl Head {
                             continue;
                         }
                     }
-                    min_ms = min_ms.min(*t_ms);
-                    max_ms = max_ms.max(*t_ms);
+                    min_ms = min_ms.min(t_ms);
+                    max_ms = max_ms.max(t_ms);
                 }
                 rest = &rest[run..];
             }
@@ -596,14 +613,17 @@ impl Head {
     }
 }
 
+/// The value of a [`Sample`] that is no float.
+fn of_histogram(value: OwnedValue) -> (f64, Option<Box<OwnedValue>>) {
+    (0.0, Some(Box::new(value)))
+}
+
 impl Router<'_> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
         match RecordType::of(bytes) {
             Some(RecordType::Samples | RecordType::SamplesV2) => {
                 return record::visit_samples(bytes, |s| {
-                    self.sample("samples", s.reference, s.t_ms, || {
-                        OwnedValue::Float(s.value)
-                    });
+                    self.sample("samples", s.reference, s.t_ms, || (s.value, None));
                 });
             }
             // They are known already, and none means another one later.
@@ -619,14 +639,14 @@ impl Router<'_> {
             Some(Decoded::Histograms(samples)) => {
                 for s in samples {
                     self.sample("histograms", s.reference, s.t_ms, || {
-                        OwnedValue::Histogram(s.histogram.into())
+                        of_histogram(OwnedValue::Histogram(s.histogram.into()))
                     });
                 }
             }
             Some(Decoded::FloatHistograms(samples)) => {
                 for s in samples {
                     self.sample("histograms", s.reference, s.t_ms, || {
-                        OwnedValue::FloatHistogram(s.histogram.into())
+                        of_histogram(OwnedValue::FloatHistogram(s.histogram.into()))
                     });
                 }
             }
@@ -644,7 +664,7 @@ impl Router<'_> {
         kind: &'static str,
         reference: u64,
         t_ms: i64,
-        value: impl FnOnce() -> OwnedValue,
+        value: impl FnOnce() -> (f64, Option<Box<OwnedValue>>),
     ) {
         let mut id = reference;
         if !self.plain
@@ -663,7 +683,13 @@ impl Router<'_> {
         let id = id as u32;
         let worker = shard_of(id) % self.workers.len();
         let batch = &mut self.batches[worker];
-        batch.push((id, t_ms, value()));
+        let (float, histogram) = value();
+        batch.push(Sample {
+            id,
+            t_ms,
+            float,
+            histogram,
+        });
         if batch.len() >= BATCH {
             self.send(worker);
         }
