@@ -556,3 +556,61 @@ fn any_server_with_prometheus_api_will_do() {
     rules.stop();
     prometheus.kill();
 }
+
+/// A group whose rules go to the store in batches, level by level.
+const BATCHES: &str = "
+groups:
+- name: batches
+  rules:
+  - {record: first, expr: 'v{case=\"one\"}'}
+  - {record: broken, expr: 'v * on () v'}
+  - {record: second, expr: 'first * 2'}
+  - {record: window, expr: 'v[1m]'}
+  - {alert: Third, expr: 'second > 10', annotations: {now: '{{ with query \"second\" }}{{ . | first | value }}{{ end }}'}}
+";
+
+#[test]
+fn rules_of_a_group_are_evaluated_in_batches_and_fail_alone() {
+    let receiver = Receiver::start();
+    let store = Store::start(BATCHES, &alerting(&receiver));
+    let log = store.dir.path().join("queries.log");
+    let config = format!("global: {{query_log_file: {}}}\n", log.display());
+    std::fs::write(store.dir.path().join("store.yml"), config).unwrap();
+    store.process.signal(1);
+    let feeder = Feeder::start(&store.url, &["one", "two"]);
+    feeder.set(&[("one", 21.0)]);
+    let (_evaluator, url) = store.evaluator("rule-evaluator", &[]);
+    let limit = Duration::from_secs(60);
+    let alert = wait_for("the alert of the third level", limit, || {
+        let told = sent(&receiver, "Third");
+        told.into_iter()
+            .find(|alert| alert.alert["annotations"]["now"] == "42")
+    });
+    assert_eq!(alert.alert["labels"]["case"], "one");
+    let health = wait_for("two rules fail", limit, || {
+        let rules = get_json(&format!("{url}/api/v1/rules"))?;
+        let rules = rules["data"]["groups"][0]["rules"].as_array()?.clone();
+        let told: Vec<(String, String)> = rules
+            .iter()
+            .map(|rule| {
+                let text = |key: &str| rule[key].as_str().unwrap_or("").to_owned();
+                (text("health"), text("lastError"))
+            })
+            .collect();
+        let failing = told.iter().filter(|(health, _)| health == "err").count();
+        (failing == 2).then_some(told)
+    });
+    let good = ("ok".to_owned(), String::new());
+    assert_eq!((&health[0], &health[2], &health[4]), (&good, &good, &good));
+    assert!(health[1].1.contains("many-to-many"), "{health:?}");
+    assert_eq!(health[3].1, "rule result is not a vector or scalar");
+    // Each rule is a query of its own to the store.
+    wait_for("the query log names every rule's query", limit, || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        let named = |query: &str| text.contains(&format!("\"query\":\"{query}\""));
+        ["first * 2", "v * on () v", "v[1m]"]
+            .iter()
+            .all(|query| named(query))
+            .then_some(())
+    });
+}
