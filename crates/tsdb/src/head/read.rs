@@ -132,7 +132,7 @@ impl HeadQuerier {
                 .position(|id| shard_of(*id) != place)
                 .unwrap_or(rest.len());
             let shard = view.head.shards[place].lock();
-            for id in &rest[..run] {
+            for id in shard.warmed(&rest[..run]) {
                 let Some(series) = shard.get(*id) else {
                     continue;
                 };
