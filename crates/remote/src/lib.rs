@@ -16,4 +16,5 @@ mod receive;
 mod series_cache;
 pub mod write;
 
-pub use receive::{Receiver, WriteError, Written};
+pub use receive::{Clock, Receiver, WriteError, Written};
+pub(crate) use receive::{MAX_AHEAD_MS, TOO_FAR_AHEAD};

@@ -1,8 +1,11 @@
 //! Decoding requests and appending what they hold (prometheus/prometheus
 //! `storage/remote/write_handler.go` for what is accepted and refused).
 
+use std::sync::Arc;
+
+use exposition::{TYPE_LABEL, UNIT_LABEL};
 use model::names::ValidationScheme;
-use model::{Exemplar, Labels, Metadata};
+use model::{Exemplar, Labels, Metadata, MetricType};
 use proto::convert::{AnyHistogram, histogram_from_prometheus};
 use proto::wire::{Fields, WireError};
 use storage::{AppendError, Appendable, Appender, SeriesRef};
@@ -18,6 +21,11 @@ pub struct Written {
     /// Samples that were refused, and the first reason: a client must not send them again.
     pub refused: u64,
     pub first_refusal: Option<String>,
+    /// Samples and histograms of series whose labels are not valid; they are not among those refused, but their
+    /// series is.
+    pub invalid_labels: u64,
+    /// Samples and histograms that came without metadata.
+    pub without_metadata: u64,
 }
 
 impl Written {
@@ -54,6 +62,25 @@ impl From<WireError> for WriteError {
 pub struct Receiver {
     cache: SeriesCache,
     max_bytes: usize,
+    /// The current time in ms; without it any time is taken.
+    clock: Option<Clock>,
+    type_and_unit_labels: bool,
+}
+
+/// Tells the current time in ms.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Samples further ahead of our clock are refused: behind one of them all others would be too old.
+pub(crate) const MAX_AHEAD_MS: i64 = 10 * 60_000;
+/// Why.
+pub(crate) const TOO_FAR_AHEAD: &str = "out of bounds: timestamp is too far in the future";
+
+/// The labels that `type-and-unit-labels` adds.
+pub(crate) fn type_and_unit(metadata: &Metadata) -> impl Iterator<Item = (&'static str, &str)> {
+    let kind = metadata.metric_type;
+    let kind = (kind != MetricType::Unknown).then(|| (TYPE_LABEL, kind.as_str()));
+    let unit = (!metadata.unit.is_empty()).then_some((UNIT_LABEL, &*metadata.unit));
+    kind.into_iter().chain(unit)
 }
 
 impl Receiver {
@@ -62,7 +89,40 @@ impl Receiver {
         Receiver {
             cache: SeriesCache::new(),
             max_bytes,
+            clock: None,
+            type_and_unit_labels: false,
         }
+    }
+
+    /// Refuses samples that are more than ten minutes ahead of a clock.
+    pub fn with_clock(mut self, clock: Clock) -> Receiver {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Puts types and units that come with series (remote write 2.0) into their labels.
+    pub fn with_type_and_unit_labels(mut self, on: bool) -> Receiver {
+        self.type_and_unit_labels = on;
+        self
+    }
+
+    /// The labels that a series is stored under.
+    fn labelled(&self, labels: Labels, metadata: &Metadata) -> Labels {
+        if !self.type_and_unit_labels || type_and_unit(metadata).next().is_none() {
+            return labels;
+        }
+        // Those that came are about nothing the metadata say.
+        let mut builder = labels.builder();
+        builder.del(TYPE_LABEL).del(UNIT_LABEL);
+        for (name, value) in type_and_unit(metadata) {
+            builder.set(name, value);
+        }
+        builder.build()
+    }
+
+    fn latest_ms(&self) -> i64 {
+        let now = self.clock.as_ref().map(|clock| clock());
+        now.map_or(i64::MAX, |now| now.saturating_add(MAX_AHEAD_MS))
     }
 
     /// Undoes snappy's block format.
@@ -88,12 +148,15 @@ impl Receiver {
     pub fn write_v1(&self, request: &[u8], to: &dyn Appendable) -> Result<Written, WriteError> {
         let mut appender = to.appender();
         let mut written = Written::default();
+        let latest_ms = self.latest_ms();
         let mut fields = Fields::new(request);
         while let Some((number, value)) = fields.next_field()? {
             if number == 1 {
-                self.series(value.bytes(), &mut *appender, &mut written)?;
+                self.series(value.bytes(), latest_ms, &mut *appender, &mut written)?;
             }
         }
+        // This version has none.
+        written.without_metadata = written.samples + written.histograms;
         appender.commit().map_err(WriteError::Store)?;
         Ok(written)
     }
@@ -101,21 +164,25 @@ impl Receiver {
     fn series(
         &self,
         series: &[u8],
+        latest_ms: i64,
         appender: &mut dyn Appender,
         written: &mut Written,
     ) -> Result<(), WriteError> {
         // Labels come first in what every sender writes; then their bytes are one run.
         let mut fields = Fields::new(series);
-        let mut labels_end = 0;
+        let (mut labels_end, mut points) = (0, 0);
         while let Some((number, _)) = fields.next_field()? {
-            if number == 1 {
-                labels_end = fields.position();
+            match number {
+                1 => labels_end = fields.position(),
+                2 | 4 => points += 1,
+                _ => {}
             }
         }
         let mut target = match Target::find(&self.cache, &series[..labels_end])? {
             Ok(target) => target,
             Err(reason) => {
                 written.refuse(reason);
+                written.invalid_labels += points;
                 return Ok(());
             }
         };
@@ -124,6 +191,10 @@ impl Receiver {
             match number {
                 2 => {
                     let (t_ms, v) = sample(value.bytes())?;
+                    if t_ms > latest_ms {
+                        written.refuse(TOO_FAR_AHEAD);
+                        continue;
+                    }
                     let done = target.append(|r, labels| appender.append(r, labels, 0, t_ms, v));
                     match done {
                         Ok(()) => written.samples += 1,
@@ -147,6 +218,10 @@ impl Receiver {
                 4 => {
                     let histogram: proto::prometheus::Histogram = decode(value.bytes())?;
                     let (t_ms, histogram) = histogram_from_prometheus(&histogram);
+                    if t_ms > latest_ms {
+                        written.refuse(TOO_FAR_AHEAD);
+                        continue;
+                    }
                     let done = target.append(|r, labels| match &histogram {
                         AnyHistogram::Integer(h) => {
                             appender.append_histogram(r, labels, 0, t_ms, h)
@@ -175,12 +250,24 @@ impl Receiver {
         let request: proto::write_v2::Request = decode(request)?;
         let mut appender = to.appender();
         let mut written = Written::default();
+        let latest_ms = self.latest_ms();
         for series in &request.timeseries {
-            match symbolized(&request.symbols, &series.labels_refs) {
-                Ok(labels) => {
-                    write_v2_series(&request, series, &labels, &mut *appender, &mut written)?
+            let metadata = metadata_of(&request.symbols, series);
+            let labels = symbolized(&request.symbols, &series.labels_refs);
+            match labels.map(|labels| self.labelled(labels, &metadata)) {
+                Ok(labels) => write_v2_series(
+                    &request,
+                    series,
+                    (&labels, &metadata),
+                    latest_ms,
+                    &mut *appender,
+                    &mut written,
+                )?,
+                Err(reason) => {
+                    written.refuse(reason);
+                    written.invalid_labels +=
+                        (series.samples.len() + series.histograms.len()) as u64;
                 }
-                Err(reason) => written.refuse(reason),
             }
         }
         appender.commit().map_err(WriteError::Store)?;
@@ -188,15 +275,32 @@ impl Receiver {
     }
 }
 
+/// What a series of a request says of its metric.
+fn metadata_of(symbols: &[String], series: &proto::write_v2::TimeSeries) -> Metadata {
+    let symbol = |index: u32| symbols.get(index as usize).cloned().unwrap_or_default();
+    let found = series.metadata.as_ref();
+    found.map_or_else(Metadata::default, |found| Metadata {
+        metric_type: proto::convert::metric_type(found.r#type),
+        unit: symbol(found.unit_ref),
+        help: symbol(found.help_ref),
+    })
+}
+
 fn write_v2_series(
     request: &proto::write_v2::Request,
     series: &proto::write_v2::TimeSeries,
-    labels: &Labels,
+    (labels, metadata): (&Labels, &Metadata),
+    latest_ms: i64,
     appender: &mut dyn Appender,
     written: &mut Written,
 ) -> Result<(), WriteError> {
     let mut reference = 0;
+    let before = written.samples + written.histograms;
     for sample in &series.samples {
+        if sample.timestamp > latest_ms {
+            written.refuse(TOO_FAR_AHEAD);
+            continue;
+        }
         let start_ms = first_known(sample.start_timestamp, series.created_timestamp);
         match appender.append(reference, labels, start_ms, sample.timestamp, sample.value) {
             Ok(r) => (reference, written.samples) = (r, written.samples + 1),
@@ -208,6 +312,10 @@ fn write_v2_series(
         // The two messages lie alike up to the fields that only the newer one has.
         let old: proto::prometheus::Histogram = decode(&prost::Message::encode_to_vec(histogram))?;
         let (t_ms, any) = histogram_from_prometheus(&old);
+        if t_ms > latest_ms {
+            written.refuse(TOO_FAR_AHEAD);
+            continue;
+        }
         let done = match &any {
             AnyHistogram::Integer(h) => {
                 appender.append_histogram(reference, labels, start_ms, t_ms, h)
@@ -241,23 +349,11 @@ fn write_v2_series(
             written.exemplars += 1;
         }
     }
-    if let Some(metadata) = &series.metadata {
-        let symbol = |index: u32| {
-            request
-                .symbols
-                .get(index as usize)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let metadata = Metadata {
-            metric_type: proto::convert::metric_type(metadata.r#type),
-            unit: symbol(metadata.unit_ref),
-            help: symbol(metadata.help_ref),
-        };
-        if reference != 0 && metadata != Metadata::default() {
-            // Metadata is a comment on samples: failing to note it loses none.
-            let _ = appender.update_metadata(reference, labels, &metadata);
-        }
+    if *metadata == Metadata::default() {
+        written.without_metadata += written.samples + written.histograms - before;
+    } else if reference != 0 {
+        // Metadata is a comment on samples: failing to note it loses none.
+        let _ = appender.update_metadata(reference, labels, metadata);
     }
     Ok(())
 }

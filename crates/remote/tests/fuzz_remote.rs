@@ -307,6 +307,8 @@ proptest! {
                 ..OtlpSettings::default()
             },
             max_bytes: 1 << 20,
+            deltas: Some(Arc::default()),
+            now_ms: i64::MAX,
         };
         let to: Arc<dyn Appendable> = Arc::new(Nowhere);
         let _ = otlp.take(&bytes, "", Format::Protobuf, &*to);
@@ -315,7 +317,12 @@ proptest! {
 
     #[test]
     fn fuzz_otlp_json(bytes in mutated(vec![JSON.as_bytes().to_vec()])) {
-        let otlp = Otlp { settings: OtlpSettings::default(), max_bytes: 1 << 20 };
+        let otlp = Otlp {
+            settings: OtlpSettings { native_deltas: true, ..OtlpSettings::default() },
+            max_bytes: 1 << 20,
+            deltas: None,
+            now_ms: 0,
+        };
         let _ = otlp.take(&bytes, "", Format::Json, &Nowhere);
     }
 }
@@ -339,6 +346,8 @@ fn the_corpus_is_good() {
     let taker = Otlp {
         settings,
         max_bytes,
+        deltas: None,
+        now_ms: i64::MAX,
     };
     for (bytes, format) in [
         (otlp().encode_to_vec(), Format::Protobuf),

@@ -36,8 +36,9 @@ pub struct Options {
     pub store_metadata: bool,
     /// `type-and-unit-labels`.
     pub type_and_unit_labels: bool,
-    /// `--scrape.adjust-timestamps`.
-    pub align_timestamps: bool,
+    /// Scrape times this close to their turn are taken for it: regular timestamps take less room
+    /// (prometheus/prometheus#7846). `--scrape.timestamp-tolerance`, or zero without `--scrape.adjust-timestamps`.
+    pub timestamp_tolerance: Duration,
     /// For tests: loops begin at once instead of at their turn.
     pub at_once: bool,
 }
@@ -51,7 +52,7 @@ impl Default for Options {
             start_timestamps: false,
             store_metadata: false,
             type_and_unit_labels: false,
-            align_timestamps: true,
+            timestamp_tolerance: Duration::from_millis(2),
             at_once: false,
         }
     }
@@ -86,7 +87,7 @@ impl Manager {
             options.offset_seed,
         );
         shared.at_once = options.at_once;
-        shared.align_timestamps = options.align_timestamps;
+        shared.timestamp_tolerance = options.timestamp_tolerance;
         let pools = Arc::new(Mutex::new(BTreeMap::new()));
         Manager {
             shared: Arc::new(shared),

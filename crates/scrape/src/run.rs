@@ -20,10 +20,6 @@ use crate::metrics::Metrics;
 use crate::report::{Extra, Report, ReportSeries};
 use crate::target::Target;
 
-/// Scrape times this close to their turn are taken for it: regular timestamps take less room
-/// (prometheus/prometheus#7846).
-const TOLERANCE: Duration = Duration::from_millis(2);
-
 /// Pages from this size on are parsed where they do not keep other loops waiting.
 const LARGE_PAGE_BYTES: usize = 256 << 10;
 
@@ -39,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     /// Whether loops begin at once instead of at their turn.
     pub(crate) at_once: bool,
-    pub(crate) align_timestamps: bool,
+    pub(crate) timestamp_tolerance: Duration,
     pub(crate) descriptions: Arc<Descriptions>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -57,7 +53,7 @@ impl Shared {
             user_agent,
             seed,
             at_once: false,
-            align_timestamps: true,
+            timestamp_tolerance: Duration::from_millis(2),
             descriptions: Arc::default(),
             buffers: Mutex::default(),
         }
@@ -184,8 +180,9 @@ impl Loop {
                 _ = ticks.tick() => {}
             }
             let mut at = SystemTime::now();
-            if self.shared.align_timestamps {
-                at = align(at, &mut aligned, interval);
+            let tolerance = self.shared.timestamp_tolerance;
+            if !tolerance.is_zero() {
+                at = align(at, &mut aligned, interval, tolerance);
             }
             let begin = Instant::now();
             if let Some(last) = last.replace(begin) {
@@ -492,8 +489,13 @@ fn unix_ms(time: SystemTime) -> i64 {
 }
 
 /// The turn that `at` is close enough to, or `at` itself.
-fn align(at: SystemTime, aligned: &mut SystemTime, interval: Duration) -> SystemTime {
-    let tolerance = TOLERANCE.min(interval / 100);
+fn align(
+    at: SystemTime,
+    aligned: &mut SystemTime,
+    interval: Duration,
+    tolerance: Duration,
+) -> SystemTime {
+    let tolerance = tolerance.min(interval / 100);
     let Ok(mut late) = at.duration_since(*aligned) else {
         // The clock was set back.
         *aligned = at;
@@ -515,19 +517,19 @@ mod tests {
         let start = UNIX_EPOCH + Duration::from_secs(1_000_000);
         let ms = Duration::from_millis;
         let mut aligned = start;
-        assert_eq!(align(start + ms(1), &mut aligned, interval), start);
+        assert_eq!(align(start + ms(1), &mut aligned, interval, ms(2)), start);
         assert_eq!(
-            align(start + ms(10_002), &mut aligned, interval),
+            align(start + ms(10_002), &mut aligned, interval, ms(2)),
             start + ms(10_000)
         );
         assert_eq!(
-            align(start + ms(20_003), &mut aligned, interval),
+            align(start + ms(20_003), &mut aligned, interval, ms(2)),
             start + ms(20_003)
         );
         assert_eq!(
-            align(start + ms(50_001), &mut aligned, interval),
+            align(start + ms(50_001), &mut aligned, interval, ms(2)),
             start + ms(50_000)
         );
-        assert_eq!(align(start, &mut aligned, interval), start);
+        assert_eq!(align(start, &mut aligned, interval, ms(2)), start);
     }
 }

@@ -3,17 +3,21 @@
 //! Names, labels and histograms become what upstream makes of them (prometheus/prometheus
 //! `storage/remote/otlptranslator`). Start with [`Otlp`].
 
+mod deltas;
+mod exponential_sum;
 mod histograms;
 mod json;
 mod names;
 mod translate;
 
 use std::io::Read;
+use std::sync::Arc;
 
 use prost::Message;
 use proto::otlp::metrics::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use storage::{AppendError, Appendable};
 
+pub use deltas::Deltas;
 pub use names::{LabelNaming, Strategy};
 
 use translate::Translation;
@@ -35,6 +39,10 @@ pub struct OtlpSettings {
     pub convert_histograms_to_nhcb: bool,
     pub promote_scope_metadata: bool,
     pub label_naming: LabelNaming,
+    /// `otlp-native-delta-ingestion`: deltas are stored as they come, as metrics of no known type.
+    pub native_deltas: bool,
+    /// `type-and-unit-labels`.
+    pub type_and_unit_labels: bool,
     /// How far queries look back: `target_info` is written at least so often.
     pub lookback_ms: i64,
 }
@@ -47,6 +55,8 @@ impl Default for OtlpSettings {
             keep_identifying_resource_attributes: false,
             convert_histograms_to_nhcb: false,
             promote_scope_metadata: false,
+            native_deltas: false,
+            type_and_unit_labels: false,
             label_naming: LabelNaming {
                 escape: true,
                 underscore_sanitization: true,
@@ -139,11 +149,19 @@ impl Format {
     }
 }
 
+const fn ms(nanos: u64) -> i64 {
+    (nanos / 1_000_000) as i64
+}
+
 /// The receiving end of OTLP.
 pub struct Otlp {
     pub settings: OtlpSettings,
     /// Largest body after decompression.
     pub max_bytes: usize,
+    /// `otlp-deltatocumulative`: the sums of deltas so far.
+    pub deltas: Option<Arc<Deltas>>,
+    /// The current time in ms: streams of deltas that rest are forgotten, and samples too far ahead of it refused.
+    pub now_ms: i64,
 }
 
 impl Otlp {
@@ -167,12 +185,17 @@ impl Otlp {
             }
             other => return Err(OtlpError::Encoding(other.to_owned())),
         };
-        let request = match format {
+        let mut request = match format {
             Format::Protobuf => ExportMetricsServiceRequest::decode(body)
                 .map_err(|e| OtlpError::Decode(e.to_string()))?,
             Format::Json => json::request(body).map_err(OtlpError::Decode)?,
         };
-        let mut translation = Translation::new(&self.settings, to.appender());
+        let mut taken = Taken::default();
+        if let Some(deltas) = &self.deltas {
+            deltas.accumulate(&mut request, self.now_ms, &mut taken);
+        }
+        let latest_ms = self.now_ms.saturating_add(crate::MAX_AHEAD_MS);
+        let mut translation = Translation::new(&self.settings, to.appender(), taken, latest_ms);
         for resource in &request.resource_metrics {
             translation.resource(resource).map_err(OtlpError::Store)?;
         }

@@ -98,6 +98,8 @@ fn otlp(settings: OtlpSettings) -> Otlp {
     Otlp {
         settings,
         max_bytes: 1 << 20,
+        deltas: None,
+        now_ms: 100_000,
     }
 }
 
@@ -199,6 +201,107 @@ fn settings() {
         },
         r#"{__name__="target_info", host_name="h1", instance="i1", job="eu/shop", service_instance_id="i1", service_name="shop", service_namespace="eu"} 1@60000"#,
     );
+}
+
+/// A request with a delta of each kind, over the second that ends at `t_s`.
+fn deltas(t_s: u64) -> Vec<u8> {
+    let times = json!({"startTimeUnixNano": ((t_s - 1) * 1_000_000_000).to_string(), "timeUnixNano": (t_s * 1_000_000_000).to_string()});
+    let point = |more: Value| {
+        let mut point = times.clone();
+        let object = point.as_object_mut().unwrap();
+        object.extend(more.as_object().unwrap().clone());
+        point
+    };
+    json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "jobs", "unit": "1", "sum": {"aggregationTemporality": 1, "isMonotonic": true,
+            "dataPoints": [point(json!({"asInt": "3"}))]}},
+        {"name": "latency", "unit": "s", "histogram": {"aggregationTemporality": 1,
+            "dataPoints": [point(json!({"count": "3", "bucketCounts": ["1", "2"], "explicitBounds": [0.5]}))]}},
+        {"name": "size", "exponentialHistogram": {"aggregationTemporality": 1,
+            "dataPoints": [point(json!({"count": 4, "scale": 2, "positive": {"offset": 1, "bucketCounts": ["3", "1"]}}))]}},
+    ]}]}]})
+    .to_string()
+    .into_bytes()
+}
+
+#[test]
+fn deltas_are_summed_up_or_kept_as_they_are() {
+    let check = |otlp: Otlp, expected: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path());
+        for t_s in [10, 11] {
+            let taken = otlp.take(&deltas(t_s), "", Format::Json, &db).unwrap();
+            assert_eq!((taken.refused, taken.untranslated), (0, 0));
+        }
+        // The last ones.
+        let lines = all(&db).into_iter().filter(|line| line.ends_with("@11000"));
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+        let of = |name: &str| db.metadata(&model::Labels::from([("__name__", name)]));
+        of("jobs_total").unwrap().metric_type
+    };
+    let kind = check(
+        Otlp {
+            deltas: Some(Arc::default()),
+            ..otlp(OtlpSettings::default())
+        },
+        &[
+            r#"{__name__="jobs_total"} 6@11000"#,
+            r#"{__name__="latency_seconds_bucket", le="+Inf"} 6@11000"#,
+            r#"{__name__="latency_seconds_bucket", le="0.5"} 2@11000"#,
+            r#"{__name__="latency_seconds_count"} 6@11000"#,
+            r#"{__name__="size"} count 8 schema 2@11000"#,
+        ],
+    );
+    assert_eq!(kind, model::MetricType::Counter);
+    let kind = check(
+        otlp(OtlpSettings {
+            native_deltas: true,
+            convert_histograms_to_nhcb: true,
+            ..OtlpSettings::default()
+        }),
+        &[
+            r#"{__name__="jobs_total"} 3@11000"#,
+            r#"{__name__="latency_seconds"} count 3 schema -53@11000"#,
+            r#"{__name__="size"} count 4 schema 2@11000"#,
+        ],
+    );
+    assert_eq!(kind, model::MetricType::Unknown);
+}
+
+#[test]
+fn types_and_units_are_labels_if_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let settings = OtlpSettings {
+        type_and_unit_labels: true,
+        ..OtlpSettings::default()
+    };
+    take(&otlp(settings), &db);
+    let lines = all(&db);
+    for line in [
+        r#"{__name__="latency_seconds_bucket", __type__="histogram", __unit__="seconds", instance="i1", job="eu/shop", le="1"} 3@60000"#,
+        r#"{__name__="target_info", host_name="h1", instance="i1", job="eu/shop"} 1@60000"#,
+    ] {
+        assert!(
+            lines.iter().any(|l| l == line),
+            "{line} is not in {lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn samples_of_a_far_future_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let early = Otlp {
+        now_ms: 60_000 - crate::MAX_AHEAD_MS - 1,
+        ..otlp(OtlpSettings::default())
+    };
+    let taken = take(&early, &db);
+    assert_eq!((taken.samples, taken.refused), (0, 13));
+    let reason = taken.first_refusal.unwrap();
+    assert_eq!(reason, "out of bounds: timestamp is too far in the future");
+    assert_eq!(all(&db), [""; 0]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Exemplar, Labels, Metadata, MetricType, STALE_NAN};
+use model::{CounterResetHint, Exemplar, Labels, Metadata, MetricType, STALE_NAN};
 use proto::otlp::common::any_value::Value as Any;
 use proto::otlp::common::{AnyValue, InstrumentationScope, KeyValue};
 use proto::otlp::metrics::metric::Data;
@@ -13,8 +13,10 @@ use proto::otlp::metrics::{
 use storage::{AppendError, Appender, SeriesRef};
 
 use super::histograms::{custom, exponential, is_stale};
+use crate::receive::type_and_unit;
+
 use super::names::{Shape, label_name, metric_name, unit_name};
-use super::{OtlpSettings, Promote, Taken};
+use super::{OtlpSettings, Promote, Taken, ms};
 
 const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", "service.instance.id"];
 
@@ -23,6 +25,8 @@ pub(crate) struct Translation<'a> {
     settings: &'a OtlpSettings,
     appender: Box<dyn Appender>,
     taken: Taken,
+    /// Later samples are refused.
+    latest_ms: i64,
 }
 
 /// What all series of a resource, or of a scope in it, have.
@@ -43,16 +47,18 @@ struct Named<'a> {
 
 type Step = Result<(), AppendError>;
 
-const fn ms(nanos: u64) -> i64 {
-    (nanos / 1_000_000) as i64
-}
-
 impl<'a> Translation<'a> {
-    pub fn new(settings: &'a OtlpSettings, appender: Box<dyn Appender>) -> Translation<'a> {
+    pub fn new(
+        settings: &'a OtlpSettings,
+        appender: Box<dyn Appender>,
+        taken: Taken,
+        latest_ms: i64,
+    ) -> Translation<'a> {
         Translation {
             settings,
             appender,
-            taken: Taken::default(),
+            taken,
+            latest_ms,
         }
     }
 
@@ -129,6 +135,7 @@ impl<'a> Translation<'a> {
         attributes: &[KeyValue],
         common: &Common,
         name: &str,
+        about: Option<&Metadata>,
         more: &[(&str, &str)],
     ) -> Labels {
         let mut sorted: Vec<&KeyValue> = attributes.iter().collect();
@@ -150,6 +157,9 @@ impl<'a> Translation<'a> {
         }
         for (name, value) in &common.identity {
             labels.insert(name.clone(), value.clone());
+        }
+        if let (true, Some(about)) = (self.settings.type_and_unit_labels, about) {
+            labels.extend(type_and_unit(about).map(|(n, v)| (n.to_owned(), v.to_owned())));
         }
         for (name, value) in more {
             labels.insert((*name).to_owned(), (*value).to_owned());
@@ -173,8 +183,16 @@ impl<'a> Translation<'a> {
             self.fault(1, format!("metric {:?} has no data", metric.name));
             return Ok(None);
         };
-        let cumulative =
-            |temporality: i32| temporality == AggregationTemporality::Cumulative as i32;
+        let is_delta = |temporality: i32| temporality == AggregationTemporality::Delta as i32;
+        let fits = |temporality: i32| {
+            temporality == AggregationTemporality::Cumulative as i32
+                || (self.settings.native_deltas && is_delta(temporality))
+        };
+        // There is no type for deltas.
+        let of_type = |temporality: i32, kind| match is_delta(temporality) {
+            true => MetricType::Unknown,
+            false => kind,
+        };
         let (points, valid, shape, kind) = match data {
             Data::Gauge(gauge) => (
                 gauge.data_points.len(),
@@ -184,27 +202,27 @@ impl<'a> Translation<'a> {
             ),
             Data::Sum(sum) if sum.is_monotonic => (
                 sum.data_points.len(),
-                cumulative(sum.aggregation_temporality),
+                fits(sum.aggregation_temporality),
                 Shape::Counter,
-                MetricType::Counter,
+                of_type(sum.aggregation_temporality, MetricType::Counter),
             ),
             Data::Sum(sum) => (
                 sum.data_points.len(),
-                cumulative(sum.aggregation_temporality),
+                fits(sum.aggregation_temporality),
                 Shape::Other,
-                MetricType::Gauge,
+                of_type(sum.aggregation_temporality, MetricType::Gauge),
             ),
             Data::Histogram(h) => (
                 h.data_points.len(),
-                cumulative(h.aggregation_temporality),
+                fits(h.aggregation_temporality),
                 Shape::Other,
-                MetricType::Histogram,
+                of_type(h.aggregation_temporality, MetricType::Histogram),
             ),
             Data::ExponentialHistogram(h) => (
                 h.data_points.len(),
-                cumulative(h.aggregation_temporality),
+                fits(h.aggregation_temporality),
                 Shape::Other,
-                MetricType::Histogram,
+                of_type(h.aggregation_temporality, MetricType::Histogram),
             ),
             Data::Summary(summary) => (
                 summary.data_points.len(),
@@ -258,10 +276,16 @@ impl<'a> Translation<'a> {
             Data::ExponentialHistogram(histogram) => {
                 for point in &histogram.data_points {
                     seen(point.time_unix_nano);
-                    let labels = self.labels(&point.attributes, common, &named.name, &[]);
+                    let labels = self.labels(
+                        &point.attributes,
+                        common,
+                        &named.name,
+                        Some(&named.metadata),
+                        &[],
+                    );
                     let times = (ms(point.start_time_unix_nano), ms(point.time_unix_nano));
                     match exponential(point) {
-                        Ok(h) => self.native(&named, &labels, times, &h, &point.exemplars)?,
+                        Ok(h) => self.native(&named, &labels, times, h, &point.exemplars)?,
                         Err(text) => self.fault(1, text),
                     }
                 }
@@ -277,7 +301,13 @@ impl<'a> Translation<'a> {
     }
 
     fn number(&mut self, named: &Named<'_>, point: &NumberDataPoint) -> Step {
-        let labels = self.labels(&point.attributes, named.common, &named.name, &[]);
+        let labels = self.labels(
+            &point.attributes,
+            named.common,
+            &named.name,
+            Some(&named.metadata),
+            &[],
+        );
         let value = match point.value {
             _ if is_stale(point.flags) => STALE_NAN,
             Some(number_data_point::Value::AsDouble(value)) => value,
@@ -288,7 +318,9 @@ impl<'a> Translation<'a> {
         let reference = self.sample(&labels, times, value, Some(&named.metadata))?;
         // Of gauges nobody wants to know.
         match named.metadata.metric_type {
-            MetricType::Counter => self.exemplars(reference, &labels, &point.exemplars),
+            MetricType::Counter | MetricType::Unknown => {
+                self.exemplars(reference, &labels, &point.exemplars)
+            }
             _ => Ok(()),
         }
     }
@@ -300,11 +332,23 @@ impl<'a> Translation<'a> {
         let metadata = Some(&named.metadata);
         if let Some(sum) = point.sum {
             let name = format!("{}_sum", named.name);
-            let labels = self.labels(&point.attributes, named.common, &name, &[]);
+            let labels = self.labels(
+                &point.attributes,
+                named.common,
+                &name,
+                Some(&named.metadata),
+                &[],
+            );
             self.sample(&labels, times, value(sum), metadata)?;
         }
         let name = format!("{}_count", named.name);
-        let labels = self.labels(&point.attributes, named.common, &name, &[]);
+        let labels = self.labels(
+            &point.attributes,
+            named.common,
+            &name,
+            Some(&named.metadata),
+            &[],
+        );
         self.sample(&labels, times, value(point.count as f64), metadata)?;
         let name = format!("{}_bucket", named.name);
         let mut cumulative: u64 = 0;
@@ -319,7 +363,13 @@ impl<'a> Translation<'a> {
             .collect();
         for (bound, count) in finite.into_iter().chain([(f64::INFINITY, point.count)]) {
             let le = golang::strconv::format_float(bound, 'f', -1, 64);
-            let labels = self.labels(&point.attributes, named.common, &name, &[("le", &le)]);
+            let labels = self.labels(
+                &point.attributes,
+                named.common,
+                &name,
+                Some(&named.metadata),
+                &[("le", &le)],
+            );
             let reference = self.sample(&labels, times, value(count as f64), metadata)?;
             let (own, rest) = (exemplars.into_iter()).partition(|e| exemplar_value(e) <= bound);
             exemplars = rest;
@@ -332,10 +382,16 @@ impl<'a> Translation<'a> {
     }
 
     fn custom_histogram(&mut self, named: &Named<'_>, point: &HistogramDataPoint) -> Step {
-        let labels = self.labels(&point.attributes, named.common, &named.name, &[]);
+        let labels = self.labels(
+            &point.attributes,
+            named.common,
+            &named.name,
+            Some(&named.metadata),
+            &[],
+        );
         let times = (ms(point.start_time_unix_nano), ms(point.time_unix_nano));
         match custom(point) {
-            Ok(h) => self.native(named, &labels, times, &h, &point.exemplars),
+            Ok(h) => self.native(named, &labels, times, h, &point.exemplars),
             Err(text) => {
                 self.fault(1, text);
                 Ok(())
@@ -348,12 +404,19 @@ impl<'a> Translation<'a> {
         named: &Named<'_>,
         labels: &Labels,
         (start_ms, t_ms): (i64, i64),
-        histogram: &model::Histogram,
+        mut histogram: model::Histogram,
         exemplars: &[m::Exemplar],
     ) -> Step {
+        if named.metadata.metric_type == MetricType::Unknown {
+            // A delta: it is not compared with the one before.
+            histogram.counter_reset_hint = CounterResetHint::Gauge;
+        }
+        if !self.is_in_time(t_ms) {
+            return Ok(());
+        }
         let done = self
             .appender
-            .append_histogram(0, labels, start_ms, t_ms, histogram);
+            .append_histogram(0, labels, start_ms, t_ms, &histogram);
         let reference = self.settle(done)?;
         self.describe(reference, labels, &named.metadata);
         self.exemplars(reference, labels, exemplars)
@@ -366,13 +429,25 @@ impl<'a> Translation<'a> {
         let metadata = Some(&named.metadata);
         for (suffix, number) in [("sum", point.sum), ("count", point.count as f64)] {
             let name = format!("{}_{suffix}", named.name);
-            let labels = self.labels(&point.attributes, named.common, &name, &[]);
+            let labels = self.labels(
+                &point.attributes,
+                named.common,
+                &name,
+                Some(&named.metadata),
+                &[],
+            );
             self.sample(&labels, times, value(number), metadata)?;
         }
         for quantile in &point.quantile_values {
             let text = golang::strconv::format_float(quantile.quantile, 'f', -1, 64);
             let more = [("quantile", &*text)];
-            let labels = self.labels(&point.attributes, named.common, &named.name, &more);
+            let labels = self.labels(
+                &point.attributes,
+                named.common,
+                &named.name,
+                Some(&named.metadata),
+                &more,
+            );
             self.sample(&labels, times, value(quantile.value), metadata)?;
         }
         Ok(())
@@ -401,7 +476,7 @@ impl<'a> Translation<'a> {
             promoted: Vec::new(),
             identity: identity.to_vec(),
         };
-        let labels = self.labels(&shown, &common, "target_info", &[]);
+        let labels = self.labels(&shown, &common, "target_info", None, &[]);
         let metadata = Metadata {
             metric_type: MetricType::Gauge,
             unit: String::new(),
@@ -429,12 +504,26 @@ impl<'a> Translation<'a> {
         value: f64,
         metadata: Option<&Metadata>,
     ) -> Result<SeriesRef, AppendError> {
+        if !self.is_in_time(t_ms) {
+            return Ok(0);
+        }
         let done = self.appender.append(0, labels, start_ms, t_ms, value);
         let reference = self.settle(done)?;
         if let Some(metadata) = metadata {
             self.describe(reference, labels, metadata);
         }
         Ok(reference)
+    }
+
+    /// Refuses a sample that is too far ahead.
+    fn is_in_time(&mut self, t_ms: i64) -> bool {
+        let in_time = t_ms <= self.latest_ms;
+        if !in_time {
+            self.taken.refused += 1;
+            let reason = &mut self.taken.first_refusal;
+            reason.get_or_insert_with(|| crate::TOO_FAR_AHEAD.to_owned());
+        }
+        in_time
     }
 
     /// Counts what became of a sample; 0 for one that was refused.

@@ -195,9 +195,25 @@ fn a_full_store_is_the_request_failing() {
 }
 
 #[test]
+fn samples_of_a_far_future_are_refused() {
+    let memory = Memory::default();
+    let receiver = Receiver::new(1 << 20).with_clock(Arc::new(|| 10));
+    let up = [("__name__", "up")];
+    let late = 10 + MAX_AHEAD_MS;
+    let body = request(vec![series(&up, &[(late, 1.0), (late + 1, 2.0)])]);
+    let written = receiver.write_v1(&body, &memory).unwrap();
+    assert_eq!((written.samples, written.refused), (1, 1));
+    assert_eq!(written.without_metadata, 1);
+    assert_eq!(written.first_refusal.as_deref(), Some(TOO_FAR_AHEAD));
+}
+
+#[test]
 fn version_2_symbols() {
-    let (memory, receiver) = (Memory::default(), Receiver::new(1 << 20));
-    let symbols = ["", "__name__", "up", "job", "a"]
+    let memory = Memory::default();
+    let receiver = Receiver::new(1 << 20)
+        .with_clock(Arc::new(|| 10))
+        .with_type_and_unit_labels(true);
+    let symbols = ["", "__name__", "up", "job", "a", "bytes", "__unit__"]
         .map(str::to_owned)
         .to_vec();
     let series = |labels_refs: Vec<u32>| proto::write_v2::TimeSeries {
@@ -213,6 +229,23 @@ fn version_2_symbols() {
         series(vec![1, 2, 3, 4]),
         series(vec![1, 99]),
         series(vec![1]),
+        proto::write_v2::TimeSeries {
+            metadata: Some(proto::write_v2::Metadata {
+                r#type: 1,
+                unit_ref: 5,
+                help_ref: 0,
+            }),
+            // The metadata know better.
+            ..series(vec![1, 2, 6, 4])
+        },
+        proto::write_v2::TimeSeries {
+            samples: vec![proto::write_v2::Sample {
+                value: 4.0,
+                timestamp: 10 + MAX_AHEAD_MS + 1,
+                start_timestamp: 0,
+            }],
+            ..series(vec![1, 2])
+        },
     ];
     let request = proto::write_v2::Request {
         symbols,
@@ -220,10 +253,17 @@ fn version_2_symbols() {
     }
     .encode_to_vec();
     let written = receiver.write_v2(&request, &memory).unwrap();
-    assert_eq!((written.samples, written.refused), (1, 2));
+    assert_eq!((written.samples, written.refused), (2, 3));
+    assert_eq!((written.invalid_labels, written.without_metadata), (2, 1));
+    let names: Vec<String> = (memory.0.lock().unwrap().samples.iter())
+        .map(|sample| sample.0.clone())
+        .collect();
     assert_eq!(
-        memory.0.lock().unwrap().samples[0].0,
-        r#"{__name__="up", job="a"}"#
+        names,
+        [
+            r#"{__name__="up", job="a"}"#,
+            r#"{__name__="up", __type__="counter", __unit__="bytes"}"#
+        ]
     );
 }
 

@@ -15,7 +15,7 @@ mod tests;
 
 pub use querier::BlockQuerier;
 pub use reader::{Block, SeriesHandle};
-pub use writer::{BlockChunk, BlockWriter, write_block};
+pub use writer::{BlockChunk, BlockWriter, write_block, write_block_in};
 
 use std::path::Path;
 

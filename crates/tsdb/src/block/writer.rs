@@ -42,7 +42,23 @@ pub fn write_block<'a, S: AsRef<str>>(
     symbols: impl IntoIterator<Item = S>,
     series: impl IntoIterator<Item = Result<(Labels, Vec<BlockChunk<'a>>), Error>>,
 ) -> Result<Option<BlockMeta>, Error> {
+    write_block_in(fs, dir, segment::SEGMENT_BYTES, meta, symbols, series)
+}
+
+/// [`write_block`] with chunk files of at most `segment_bytes`, as far as single chunks allow.
+///
+/// # Errors
+/// As there.
+pub fn write_block_in<'a, S: AsRef<str>>(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    segment_bytes: u64,
+    meta: BlockMeta,
+    symbols: impl IntoIterator<Item = S>,
+    series: impl IntoIterator<Item = Result<(Labels, Vec<BlockChunk<'a>>), Error>>,
+) -> Result<Option<BlockMeta>, Error> {
     let mut writer = BlockWriter::create(fs, dir, meta, symbols)?;
+    writer.limit_segments(segment_bytes);
     for series in series {
         let (labels, chunks) = series?;
         writer.add_series(&labels, &chunks)?;
@@ -97,6 +113,11 @@ impl<'fs> BlockWriter<'fs> {
         let index = IndexWriter::new(symbols, &mut writer.index_file.buffer);
         writer.index = Some(index.map_err(|error| writer.refused(&error))?);
         Ok(writer)
+    }
+
+    /// Chunk files from here on are of at most `bytes`, as far as single chunks allow.
+    pub fn limit_segments(&mut self, bytes: u64) {
+        self.segments.most_bytes = bytes;
     }
 
     fn refused(&self, error: &WriteError) -> Error {
@@ -257,6 +278,7 @@ struct Segments<'fs> {
     fs: &'fs dyn FileSystem,
     dir: PathBuf,
     number: u32,
+    most_bytes: u64,
     current: Option<Output>,
 }
 
@@ -267,6 +289,7 @@ impl<'fs> Segments<'fs> {
             fs,
             dir,
             number: 0,
+            most_bytes: segment::SEGMENT_BYTES,
             current: None,
         })
     }
@@ -274,7 +297,8 @@ impl<'fs> Segments<'fs> {
     /// Writes a chunk and returns its reference.
     fn write(&mut self, chunk: &BlockChunk<'_>) -> Result<u64, Error> {
         let needed = segment::stored_bytes(&chunk.data) as u64;
-        let full = |output: &Output| output.position() + needed > segment::SEGMENT_BYTES;
+        let most = self.most_bytes;
+        let full = |output: &Output| output.position() + needed > most;
         if self.current.as_ref().is_some_and(full) {
             self.close()?;
             self.number += 1;

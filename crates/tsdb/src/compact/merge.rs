@@ -28,7 +28,8 @@ pub enum Merged {
 }
 
 /// Writes the union of `blocks`, which are in order of their start, as the block `meta` (see
-/// [`super::compacted_meta`]) into the data folder `dir`. Deleted samples are left out. Of two
+/// [`super::compacted_meta`]) into the data folder `dir`, with chunk files of at most
+/// `segment_bytes`. Deleted samples are left out. Of two
 /// samples of a time in a series that of the earlier block stays. `canceled` is asked now and then.
 ///
 /// # Errors
@@ -37,6 +38,7 @@ pub enum Merged {
 pub fn compact_blocks(
     fs: &dyn FileSystem,
     dir: &Path,
+    segment_bytes: u64,
     meta: BlockMeta,
     blocks: &[Arc<Block>],
     canceled: &dyn Fn() -> bool,
@@ -57,6 +59,7 @@ pub fn compact_blocks(
     if let Some(error) = failed {
         return Err(error);
     }
+    writer.limit_segments(segment_bytes);
     let mut sources = Vec::with_capacity(blocks.len());
     let mut heads = BinaryHeap::new();
     for (number, block) in blocks.iter().enumerate() {

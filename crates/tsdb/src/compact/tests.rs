@@ -8,6 +8,7 @@ use model::{Labels, Matcher};
 use storage::{Columns, Querier as _, SelectHints};
 use tsdb_format::Ulid;
 use tsdb_format::meta::{BlockMeta, Compaction};
+use tsdb_format::segment::SEGMENT_BYTES;
 
 use super::*;
 use crate::block::encode::{Sample, Value, encode_samples};
@@ -77,7 +78,7 @@ fn read(block: &Arc<Block>) -> Series {
 fn compact(dir: &Path, name: u128, blocks: &[Arc<Block>]) -> Merged {
     let metas: Vec<_> = blocks.iter().map(|block| block.meta()).collect();
     let meta = compacted_meta(Ulid(name), &metas);
-    compact_blocks(&RealFs, dir, meta, blocks, &|| false).unwrap()
+    compact_blocks(&RealFs, dir, SEGMENT_BYTES, meta, blocks, &|| false).unwrap()
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn a_canceled_compaction_leaves_nothing() {
     let many = (0..3000).map(|i| series(&format!("m{i:05}"), [(1, 1.0)]));
     let block = write(dir.path(), 1, (0, 10), many.collect());
     let meta = compacted_meta(Ulid(2), &[block.meta()]);
-    let result = compact_blocks(&RealFs, dir.path(), meta, &[block], &|| true);
+    let result = compact_blocks(&RealFs, dir.path(), SEGMENT_BYTES, meta, &[block], &|| true);
     assert!(matches!(result, Err(crate::Error::Closed)));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -213,7 +214,7 @@ fn faults_at_every_step() {
             let fs = FaultFs::new();
             fs.plan(at, fault);
             let meta = compacted_meta(Ulid(3), &metas);
-            let result = compact_blocks(&fs, dir.path(), meta, &old, &|| false);
+            let result = compact_blocks(&fs, dir.path(), SEGMENT_BYTES, meta, &old, &|| false);
             remove_leftovers(&RealFs, dir.path()).unwrap();
             let found = block_folders(&RealFs, dir.path()).unwrap();
             assert_eq!(found[..2], [Ulid(1), Ulid(2)], "{fault:?} at {at}");

@@ -12,7 +12,7 @@ use tsdb_format::meta::{BlockMeta, Compaction, HINT_OUT_OF_ORDER, HINT_STALE_SER
 
 use super::store::Store;
 use crate::Error;
-use crate::block::{BlockChunk, write_block};
+use crate::block::{BlockChunk, write_block_in};
 use crate::head::RangeSeries;
 use crate::head::out_of_order::{Encoded, encode};
 
@@ -216,7 +216,14 @@ impl Store {
             }
             Ok((one.labels.clone(), block_chunks(chunks)))
         });
-        let written = write_block(&*self.options.fs, dir, meta, symbols, rows)?;
+        let written = write_block_in(
+            &*self.options.fs,
+            dir,
+            self.options.block_segment_bytes,
+            meta,
+            symbols,
+            rows,
+        )?;
         if let Some(meta) = &written {
             tracing::info!(
                 ulid = %meta.ulid,

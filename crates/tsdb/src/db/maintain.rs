@@ -27,6 +27,12 @@ impl Store {
             return Ok(());
         }
         self.head.forget_unsettled();
+        let every_ms = self.options.block_reload_interval_ms;
+        let since_ms = now_ms.saturating_sub(self.rescanned_ms.load(Ordering::Relaxed));
+        if every_ms > 0 && since_ms >= every_ms {
+            self.rescanned_ms.store(now_ms, Ordering::Relaxed);
+            self.rescan()?;
+        }
         let flushed = self.head.flush(false).map_err(Error::io(&self.options.dir));
         let compacted = self.compact();
         // What is too old goes even if compaction fails: that may be for want of space.
@@ -97,7 +103,7 @@ impl Store {
         let ranges = self.ranges();
         while !self.closing() {
             let blocks = self.blocks.read().clone();
-            let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta()).collect();
+            let metas = self.compactable(&blocks);
             let wanted = plan(&metas, &ranges, self.options.overlapping_compaction);
             let parts: Vec<Arc<Block>> = wanted
                 .iter()
@@ -114,6 +120,18 @@ impl Store {
         Ok(())
     }
 
+    /// The blocks that may be compacted. Blocks are made and copied elsewhere from the oldest to the newest: what
+    /// comes after one that waits, waits too, or gaps would stay between large blocks.
+    fn compactable(&self, blocks: &[Arc<Block>]) -> Vec<BlockMeta> {
+        let mut metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta()).collect();
+        if let Some(keep) = &self.options.keep_block {
+            metas.sort_by_key(|meta| meta.ulid);
+            let free = metas.iter().take_while(|meta| !keep(meta)).count();
+            metas.truncate(free);
+        }
+        metas
+    }
+
     /// Replaces blocks by their union.
     fn merge(&self, mut meta: BlockMeta, parts: &[Arc<Block>]) -> Result<(), Error> {
         let metas: Vec<BlockMeta> = parts.iter().map(|block| block.meta()).collect();
@@ -127,7 +145,14 @@ impl Store {
             self.metrics.vertical_compactions.inc();
         }
         self.metrics.populating.set(1.0);
-        let result = compact_blocks(&*options.fs, &options.dir, meta, parts, &|| self.closing());
+        let result = compact_blocks(
+            &*options.fs,
+            &options.dir,
+            options.block_segment_bytes,
+            meta,
+            parts,
+            &|| self.closing(),
+        );
         self.metrics.populating.set(0.0);
         let merged = match result {
             Ok(merged) => merged,

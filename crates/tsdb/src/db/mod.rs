@@ -16,7 +16,9 @@ use model::{Exemplar, Labels, Matcher, Metadata};
 use parking_lot::Mutex;
 use storage::{Appendable, Appender, Querier, Queryable, StorageError};
 
-pub use options::{Clock, DEFAULT_BLOCK_DURATION_MS, DEFAULT_RETENTION_MS, Options, Retention};
+pub use options::{
+    Clock, DEFAULT_BLOCK_DURATION_MS, DEFAULT_RETENTION_MS, KeepBlock, Options, Retention,
+};
 
 use crate::Error;
 pub use crate::head::Progress;

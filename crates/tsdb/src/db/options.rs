@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tsdb_format::meta::BlockMeta;
 use tsdb_format::wal::page::{Compression, SEGMENT_BYTES};
 
 use crate::fs::{FileSystem, RealFs};
@@ -63,7 +64,16 @@ pub struct Options {
     pub max_exemplars: usize,
     /// Whether overlapping blocks are merged.
     pub overlapping_compaction: bool,
+    /// Largest chunk file of a block.
+    pub block_segment_bytes: u64,
+    /// How often the data folder is looked through for blocks that others put there or took away; 0 for never.
+    pub block_reload_interval_ms: i64,
+    /// Says of a block that it may not be compacted yet, and with it all that were made later.
+    pub keep_block: Option<KeepBlock>,
 }
+
+/// Whether a block is to stay as it is.
+pub type KeepBlock = Arc<dyn Fn(&BlockMeta) -> bool + Send + Sync>;
 
 impl Options {
     /// Upstream's defaults for a folder, on the real file system, with the system's clock.
@@ -85,6 +95,9 @@ impl Options {
             samples_per_chunk: 120,
             max_exemplars: 0,
             overlapping_compaction: true,
+            block_segment_bytes: tsdb_format::segment::SEGMENT_BYTES,
+            block_reload_interval_ms: 60_000,
+            keep_block: None,
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Store {
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
     /// When the log's size was last looked at.
     pub(super) sized_ms: AtomicI64,
+    /// When the folder was last looked through for blocks.
+    pub(super) rescanned_ms: AtomicI64,
     /// The share of stale series from which they are cut to blocks early, as bits; 0 for never.
     pub(super) stale_threshold: AtomicU64,
     /// How far the replay has come.
@@ -159,6 +161,7 @@ impl Store {
             closed: Mutex::new(false),
             lock: Mutex::new(lock),
             sized_ms: AtomicI64::new(i64::MIN),
+            rescanned_ms: AtomicI64::new((options.clock)()),
             stale_threshold: AtomicU64::new(0),
             progress,
             late_to_come: late.iter().any(|segment| segment.bytes > 0),
@@ -271,6 +274,64 @@ impl Store {
         self.publish();
         for ulid in replaced {
             crate::block::remove_block(&*self.options.fs, &self.options.dir, *ulid)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in blocks that somebody put into the folder (a backfill), and forgets those that somebody took away.
+    /// One that cannot be read is left for the next time: it may still be on its way.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed, and a replaced block that cannot be removed.
+    pub(super) fn rescan(&self) -> Result<(), Error> {
+        let _maintaining = self.maintaining.lock();
+        let (fs, dir) = (&self.options.fs, &self.options.dir);
+        let there = block_folders(&**fs, dir)?;
+        let loaded: Vec<Ulid> = self.blocks.read().iter().map(|b| b.ulid()).collect();
+        let gone: Vec<Ulid> = loaded
+            .iter()
+            .filter(|ulid| !there.contains(ulid))
+            .copied()
+            .collect();
+        let mut opened = Vec::new();
+        for ulid in there.iter().filter(|ulid| !loaded.contains(ulid)) {
+            let path = dir.join(ulid.to_string());
+            // What others write has its meta.json last.
+            if !fs.exists(&path.join(tsdb_format::meta::FILE_NAME)) {
+                continue;
+            }
+            match Block::open(Arc::clone(fs), &path) {
+                Ok(block) => opened.push(Arc::new(block)),
+                Err(error) => {
+                    self.metrics.reloads_failed.inc();
+                    tracing::warn!(%ulid, %error, "a block in the data folder cannot be read");
+                }
+            }
+        }
+        if opened.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.metrics.reloads.inc();
+        for block in &opened {
+            tracing::info!(ulid = %block.ulid(), "found a block in the data folder");
+        }
+        for ulid in &gone {
+            tracing::info!(%ulid, "a block is no longer in the data folder");
+        }
+        let parents: Vec<Ulid> = opened
+            .iter()
+            .flat_map(|block| block.meta().compaction.parents)
+            .map(|parent| parent.ulid)
+            .filter(|ulid| there.contains(ulid))
+            .collect();
+        let mut blocks = self.blocks.write();
+        blocks.extend(opened);
+        blocks.retain(|b| !gone.contains(&b.ulid()) && !parents.contains(&b.ulid()));
+        blocks.sort_by_key(|block| (block.range(), block.ulid()));
+        drop(blocks);
+        self.publish();
+        for ulid in parents {
+            crate::block::remove_block(&**fs, dir, ulid)?;
         }
         Ok(())
     }
