@@ -286,6 +286,10 @@ impl Config {
         for (name, given) in [
             ("tracing", self.tracing.is_some()),
             (
+                "storage.tsdb.chunk_encoding.floats: xor2",
+                self.storage.wants_xor2(),
+            ),
+            (
                 "sigv4",
                 self.alerting
                     .alertmanagers
@@ -416,6 +420,7 @@ remote_write: [{url: http://a, round_robin_dns: true}, {url: http://b, sigv4: {}
 remote_read: [{url: http://a}]
 otlp: {convert_histograms_to_nhcb: true}
 tracing: {endpoint: a}
+storage: {tsdb: {chunk_encoding: {floats: xor2}}}
 alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
 ";
         assert_eq!(
@@ -425,6 +430,7 @@ alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
                 "remote_write.round_robin_dns",
                 "remote_write.sigv4",
                 "sigv4",
+                "storage.tsdb.chunk_encoding.floats: xor2",
                 "tracing"
             ]
         );

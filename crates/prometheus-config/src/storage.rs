@@ -69,6 +69,12 @@ fn at_least_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::E
 }
 
 impl StorageConfig {
+    /// Whether new chunks of floats are to have the newer encoding.
+    pub(crate) fn wants_xor2(&self) -> bool {
+        let encoding = self.tsdb.as_ref().and_then(|t| t.chunk_encoding.as_ref());
+        encoding.is_some_and(|encoding| encoding.floats == "xor2")
+    }
+
     /// Fills in what upstream shows of every database, and checks ranges and words.
     ///
     /// # Errors

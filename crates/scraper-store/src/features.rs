@@ -10,6 +10,9 @@ pub struct ServerFeatures {
     pub exemplar_storage: bool,
     pub extra_scrape_metrics: bool,
     pub metadata_records: bool,
+    pub otlp_native_deltas: bool,
+    /// Deltas become cumulative.
+    pub otlp_summed_deltas: bool,
     pub per_step_stats: bool,
     pub type_and_unit_labels: bool,
 }
@@ -51,8 +54,14 @@ const WORDS: [(&str, Effect); 24] = [
     ("native-histograms", Effect::Always),
     ("old-ui", Effect::Missing),
     ("ooo-native-histograms", Effect::Always),
-    ("otlp-deltatocumulative", Effect::Missing),
-    ("otlp-native-delta-ingestion", Effect::Missing),
+    (
+        "otlp-deltatocumulative",
+        Effect::On(|f| f.otlp_summed_deltas = true),
+    ),
+    (
+        "otlp-native-delta-ingestion",
+        Effect::On(|f| f.otlp_native_deltas = true),
+    ),
     (
         "promql-delayed-name-removal",
         Effect::On(|f| f.delayed_name_removal = true),
@@ -100,6 +109,20 @@ pub fn of(args: &Args) -> (promql::Features, ServerFeatures) {
     (language, server)
 }
 
+/// Refuses features that exclude each other, in upstream's words.
+///
+/// # Errors
+/// The pair.
+pub fn check(args: &Args) -> Result<(), service::Error> {
+    let server = of(args).1;
+    match server.otlp_summed_deltas && server.otlp_native_deltas {
+        true => Err(service::Error::new(
+            "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time",
+        )),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +147,9 @@ mod tests {
             ..ServerFeatures::default()
         };
         assert_eq!(server, expected);
+        assert!(check(&boot.args).is_ok());
+        let both = ["--enable-feature=otlp-deltatocumulative,otlp-native-delta-ingestion"];
+        let boot = service::Boot::new(&crate::PROGRAM, &both).unwrap();
+        assert!(check(&boot.args).is_err());
     }
 }

@@ -110,6 +110,23 @@ pub const FLAGS: &[Flag] = &[
         "How the write-ahead log is compressed.",
     )
     .hidden(),
+    Flag::string(
+        "storage.tsdb.delay-compact-file.path",
+        "",
+        "Path to a JSON file with the blocks that were uploaded, as Thanos' sidecar writes it (thanos.shipper.json). New blocks that are not in it are not compacted.",
+    ),
+    Flag::duration(
+        "storage.tsdb.block-reload-interval",
+        "1m",
+        "How often the data directory is looked through for blocks that were put there or taken away; at least 1s.",
+    )
+    .hidden(),
+    Flag::size(
+        "storage.tsdb.max-block-chunk-segment-size",
+        "0B",
+        "Largest chunk file of a block, from 1MB on; 0: 512MB.",
+    )
+    .hidden(),
     Flag::bool(
         "agent",
         false,
@@ -235,6 +252,17 @@ pub const FLAGS: &[Flag] = &[
         "Align the times of scrapes that are a few milliseconds off, which makes chunks smaller.",
     )
     .hidden(),
+    Flag::duration(
+        "scrape.timestamp-tolerance",
+        "2ms",
+        "How far off a scrape may be to be aligned.",
+    )
+    .hidden(),
+    Flag::string(
+        "web.user-assets",
+        "",
+        "Folder of files that are served below /user.",
+    ),
     // What follows is accepted for Prometheus' command lines and has no effect here.
     other("alertmanager.notification-queue-capacity", "10000", RULES),
     other("alertmanager.notification-batch-size", "256", RULES),
@@ -247,15 +275,11 @@ pub const FLAGS: &[Flag] = &[
     other("rules.alert.for-grace-period", "10m", RULES),
     other("rules.alert.resend-delay", "1m", RULES),
     other("rules.max-concurrent-evals", "4", RULES),
-    other("scrape.timestamp-tolerance", "2ms", NONE).hidden(),
     other("scrape.discovery-reload-interval", "5s", NONE).hidden(),
-    other("storage.tsdb.block-reload-interval", "1m", NONE).hidden(),
     other("storage.tsdb.head-chunks-write-queue-size", "0", NONE).hidden(),
-    other("storage.tsdb.max-block-chunk-segment-size", "0B", NONE).hidden(),
     other("storage.tsdb.delayed-compaction.max-percent", "10", NONE).hidden(),
     other("web.console.templates", "consoles", NONE),
     other("web.console.libraries", "console_libraries", NONE),
-    other("web.user-assets", "", NONE).hidden(),
     // Prometheus 2's; 3 refuses it.
     Flag::bool("storage.tsdb.allow-overlapping-blocks", true, NONE).hidden(),
     other("web.search.max-limit", "10000", NONE),

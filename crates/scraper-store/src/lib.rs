@@ -14,11 +14,13 @@ pub mod notifications;
 pub mod queries;
 mod reload;
 pub mod remotes;
+mod uploads;
+mod user_assets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use model::Labels;
@@ -72,6 +74,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     let started_ms = now_ms();
     flags::note_idle(&boot.args);
     local::check_flags(&boot.args)?;
+    features::check(&boot.args)?;
     let web = WebPaths::new(&boot);
     let progress = Arc::new(Progress::default());
     let gate = Gate::new(Arc::clone(&progress));
@@ -84,7 +87,12 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     };
     // The pages are there before the store is: they show how far its start has come.
     let pages = web_ui::store(boot.args.str("web.page-title"));
+    let pages = pages.merge(user_assets::router(boot.args.str("web.user-assets")));
     let addresses = boot.http_with(pages.merge(gate.router()), options).await?;
+    let ready = boot.metrics.gauge(
+        "prometheus_ready",
+        "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
+    );
 
     let retention = reload::flag_retention(
         boot.args
@@ -197,6 +205,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
             }
             notifications.remove(notifications::STARTING);
             boot.ready();
+            ready.set(1.0);
             boot.shutdown.requested().await;
         }
         () = boot.shutdown.requested() => {}
@@ -259,6 +268,16 @@ async fn open_store(
     options.samples_per_chunk = args
         .int("storage.tsdb.samples-per-chunk")
         .clamp(1, i64::from(u16::MAX)) as u16;
+    options.keep_block = uploads::keep_block(args.str("storage.tsdb.delay-compact-file.path"));
+    options.block_reload_interval_ms = millis("storage.tsdb.block-reload-interval").max(1000);
+    options.block_segment_bytes = match args.size("storage.tsdb.max-block-chunk-segment-size") {
+        0 => options.block_segment_bytes,
+        bytes if bytes < 1 << 20 => {
+            let text = "flag 'storage.tsdb.max-block-chunk-segment-size' must be set over 1MB";
+            return Err(Error::new(text));
+        }
+        bytes => bytes.min(options.block_segment_bytes),
+    };
     options.overlapping_compaction = args.bool("storage.tsdb.allow-overlapping-compaction");
     let opened = tokio::task::spawn_blocking(move || Db::open_early(options, progress)).await;
     let db = opened.map_err(|_| Error::new("opening the store panicked; see the log"))?;
@@ -286,6 +305,7 @@ fn build_api(
         lookback_delta_ms,
         features,
         delayed_name_removal: server.delayed_name_removal,
+        type_and_unit_labels: server.type_and_unit_labels,
         total_bytes: args.size("query.max-memory"),
         default_subquery_step: Arc::new(move |_| subquery_step_ms.load(Ordering::Relaxed)),
         ..promql::EngineOptions::default()
@@ -300,7 +320,10 @@ fn build_api(
             extra_metrics: server.extra_scrape_metrics,
             store_metadata: server.metadata_records,
             type_and_unit_labels: server.type_and_unit_labels,
-            align_timestamps: args.bool("scrape.adjust-timestamps"),
+            timestamp_tolerance: match args.bool("scrape.adjust-timestamps") {
+                true => args.duration("scrape.timestamp-tolerance"),
+                false => Duration::ZERO,
+            },
             ..scrape::Options::default()
         },
     );
@@ -335,7 +358,14 @@ fn build_api(
         otlp: ArcSwap::default(),
         appendable: local.appendable(),
         accepted_messages: messages.to_vec(),
-        receiver: Arc::new(remote::Receiver::new(MAX_WRITE_BYTES)),
+        receiver: Arc::new(
+            remote::Receiver::new(MAX_WRITE_BYTES)
+                .with_clock(Arc::new(now_ms))
+                .with_type_and_unit_labels(server.type_and_unit_labels),
+        ),
+        deltas: server.otlp_summed_deltas.then(Arc::default),
+        received: api::received::Received::new(&boot.metrics),
+        federation: api::federate::Faults::new(&boot.metrics),
         cors_origin,
         replay: progress,
         metrics: boot.metrics.clone(),

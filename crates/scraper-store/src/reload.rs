@@ -71,7 +71,8 @@ impl Reloader {
         (self.api.queries.subquery_step_ms).store(interval.max(1), Ordering::Relaxed);
         self.remote_write.apply(remote_write);
         self.api.store.apply(stores);
-        let otlp = remotes::otlp_settings(&config, self.api.lookback_delta_ms);
+        let api = &self.api;
+        let otlp = remotes::otlp_settings(&config, api.lookback_delta_ms, api.features);
         self.api.otlp.store(Arc::new(otlp));
         self.external_labels
             .store(Arc::new(external_labels.clone()));

@@ -16,6 +16,7 @@ use remote::write::{Endpoint, StorageOptions, WriteStorage};
 
 use storage::{Querier, Queryable, StorageError};
 
+use crate::features::ServerFeatures;
 use crate::local::{Local, duration_or};
 use crate::now_ms;
 
@@ -107,7 +108,7 @@ pub fn write_endpoints(config: &Config) -> Vec<Endpoint> {
 }
 
 /// The section `otlp`; an absent one is the default.
-pub fn otlp_settings(config: &Config, lookback_ms: i64) -> OtlpSettings {
+pub fn otlp_settings(config: &Config, lookback_ms: i64, features: ServerFeatures) -> OtlpSettings {
     let section = config.otlp.clone().unwrap_or_default();
     let strategy = Strategy::of_name(&section.translation_strategy);
     OtlpSettings {
@@ -119,6 +120,8 @@ pub fn otlp_settings(config: &Config, lookback_ms: i64) -> OtlpSettings {
         keep_identifying_resource_attributes: section.keep_identifying_resource_attributes,
         convert_histograms_to_nhcb: section.convert_histograms_to_nhcb,
         promote_scope_metadata: section.promote_scope_metadata,
+        native_deltas: features.otlp_native_deltas,
+        type_and_unit_labels: features.type_and_unit_labels,
         label_naming: LabelNaming {
             escape: strategy.escape,
             underscore_sanitization: section.label_name_underscore_sanitization,

@@ -9,7 +9,17 @@ use super::{Answer, Api, Call};
 
 type Words = BTreeMap<&'static str, bool>;
 
-const DISCOVERIES: [&str; 5] = ["dns", "docker", "file", "http", "static"];
+const DISCOVERIES: [&str; 9] = [
+    "consul",
+    "dns",
+    "docker",
+    "dockerswarm",
+    "ec2",
+    "file",
+    "http",
+    "kubernetes",
+    "static",
+];
 
 const OPERATORS: [&str; 31] = [
     "!=",
@@ -124,8 +134,8 @@ fn words(api: &Api) -> BTreeMap<&'static str, Words> {
         (
             "otlp_receiver",
             Words::from([
-                ("delta_conversion", false),
-                ("native_delta_ingestion", false),
+                ("delta_conversion", server.otlp_summed_deltas),
+                ("native_delta_ingestion", server.otlp_native_deltas),
             ]),
         ),
         (

@@ -16,6 +16,29 @@ use storage::{Columns, Queryable, SelectHints};
 
 use super::{Api, plain_text};
 
+/// What went wrong with federation, under upstream's names.
+pub struct Faults {
+    errors: telemetry::Counter,
+}
+
+impl Faults {
+    /// Registers the counters.
+    pub fn new(registry: &telemetry::Registry) -> Faults {
+        let metrics = registry.with_prefix("prometheus_web_federation_");
+        // Selecting samples warns of nothing here.
+        metrics.counter(
+            "warnings_total",
+            "Total number of warnings that occurred while sending federation responses.",
+        );
+        Faults {
+            errors: metrics.counter(
+                "errors_total",
+                "Total number of errors that occurred while sending federation responses.",
+            ),
+        }
+    }
+}
+
 pub(super) async fn handle(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
@@ -25,10 +48,12 @@ pub(super) async fn handle(
     params.add_encoded(query.as_deref().unwrap_or(""));
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     let format = negotiate(accept.unwrap_or(""), false, Escaping::default());
-    let page = tokio::task::spawn_blocking(move || page(&api, &params, format)).await;
+    let work = Arc::clone(&api);
+    let page = tokio::task::spawn_blocking(move || page(&work, &params, format)).await;
     match page {
         Ok(Ok(page)) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
         Ok(Err(error)) => {
+            api.federation.errors.inc();
             let status = StatusCode::from_u16(error.kind.status());
             let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             plain_text(status, &error.message)

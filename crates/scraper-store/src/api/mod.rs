@@ -9,7 +9,7 @@ mod discovery;
 mod exemplars;
 mod explain;
 mod features;
-mod federate;
+pub mod federate;
 mod label_values;
 mod labels;
 mod manners;
@@ -21,7 +21,9 @@ mod query;
 mod query_range;
 mod query_text;
 pub mod read;
+pub mod received;
 mod rules;
+mod self_metrics;
 mod series;
 pub mod status;
 mod targets;
@@ -82,6 +84,12 @@ pub struct Api {
     pub enable_otlp: bool,
     /// What becomes of OpenTelemetry's metrics; set on reload.
     pub otlp: ArcSwap<remote::otlp::OtlpSettings>,
+    /// The sums of OpenTelemetry's deltas, where they are wanted.
+    pub deltas: Option<Arc<remote::otlp::Deltas>>,
+    /// What is counted of samples that are sent to us.
+    pub received: received::Received,
+    /// What is counted of `/federate`.
+    pub federation: federate::Faults,
     /// Where samples go that are sent to us.
     pub appendable: Arc<dyn storage::Appendable>,
     /// Names of the remote write messages that are accepted.
@@ -178,6 +186,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/status/runtimeinfo", only_get(status::runtimeinfo))
         .route("/status/tsdb", only_get(status::tsdb))
         .route("/status/tsdb/blocks", only_get(status::blocks))
+        .route("/status/self_metrics", only_get(self_metrics::handle))
         .route("/status/walreplay", only_get(status::walreplay))
         .route("/features", only_get(features::handle))
         .route("/notifications", only_get(notifications::list))

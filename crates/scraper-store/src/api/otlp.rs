@@ -38,11 +38,14 @@ pub(super) async fn handle(
         let otlp = Otlp {
             settings: (**work.otlp.load()).clone(),
             max_bytes: MAX_BYTES,
+            deltas: work.deltas.clone(),
+            now_ms: work.now_ms(),
         };
         otlp.take(&body, &encoding, format, &*work.appendable)
     });
     match taken.await {
         Ok(Ok(taken)) => {
+            api.received.otlp(&taken);
             if let Some(fault) = &taken.first_fault {
                 tracing::warn!(
                     points = taken.untranslated,

@@ -62,7 +62,10 @@ pub(super) async fn handle(
     })
     .await;
     match written {
-        Ok(Ok(written)) => answer(message, &written),
+        Ok(Ok(written)) => {
+            api.received.write(&written);
+            answer(message, &written)
+        }
         Ok(Err(error @ WriteError::Store(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error),
         Ok(Err(error)) => refuse(StatusCode::BAD_REQUEST, error),
         Err(_) => refuse(
