@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 17] = [
     "prometheus/types.proto",
     "prometheus/remote.proto",
     "prometheus/write_v2.proto",
@@ -14,6 +14,10 @@ const FILES: [&str; 13] = [
     "thanos/info.proto",
     "thanos/query.proto",
     "thanos/rules.proto",
+    "thanos/targets.proto",
+    "thanos/metadata.proto",
+    "thanos/exemplars.proto",
+    "thanos/status.proto",
     "alertmanager/silence.proto",
     "alertmanager/nflog.proto",
     "opentelemetry/common.proto",

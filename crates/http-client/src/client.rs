@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub struct ClientOptions {
     pub unix_socket: Option<PathBuf>,
     /// HTTP/1.1 even where the section allows HTTP/2.
     pub http1_only: bool,
+    /// Connections go to all addresses of a host in turn, instead of to the first that answers.
+    pub addresses_in_turn: bool,
 }
 
 /// An HTTP client as an `http_config` describes it; a cheap handle. Clones share connections.
@@ -270,6 +273,7 @@ fn pool(
         server_name: config.tls_config.server_name.clone(),
         proxies: proxies.clone(),
         unix_socket: options.unix_socket.clone(),
+        turn: options.addresses_in_turn.then(AtomicUsize::default),
     });
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     pub server_name: String,
     pub proxies: Proxies,
     pub unix_socket: Option<PathBuf>,
+    /// Where the addresses of a host are taken in turn: how many connections there were.
+    pub turn: Option<AtomicUsize>,
 }
 
 /// Why there is no connection, in Go's words.
@@ -109,7 +113,8 @@ impl Connector {
                 }
             }
         } else {
-            Plain::Tcp(dial(&host, port).await?)
+            let turn = (settings.turn.as_ref()).map(|n| n.fetch_add(1, Ordering::Relaxed));
+            Plain::Tcp(dial(&host, port, turn).await?)
         };
         if !https {
             return Ok(Stream {
@@ -133,7 +138,7 @@ impl Connector {
     }
 
     async fn to_proxy(&self, proxy: &Proxy) -> Result<Plain, ConnectError> {
-        let stream = dial(&proxy.host, proxy.port)
+        let stream = dial(&proxy.host, proxy.port, None)
             .await
             .map_err(|error| ConnectError(format!("proxyconnect tcp: {error}")))?;
         if proxy.kind != ProxyKind::Https {
@@ -207,8 +212,20 @@ impl Connector {
     }
 }
 
-/// Connects to the first address that answers.
-async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+/// The addresses from the `turn`-th on, round; without a turn as they came.
+fn from_turn(addresses: impl Iterator<Item = SocketAddr>, turn: Option<usize>) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    if let Some(turn) = turn {
+        // Name servers put them in another order each time.
+        addresses.sort_unstable();
+        let first = turn % addresses.len().max(1);
+        addresses.rotate_left(first);
+    }
+    addresses
+}
+
+/// Connects to the first address that answers, beginning with the `turn`-th.
+async fn dial(host: &str, port: u16, turn: Option<usize>) -> Result<TcpStream, ConnectError> {
     let addresses = tokio::net::lookup_host((host, port))
         .await
         .map_err(|error| {
@@ -223,7 +240,7 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
             ConnectError(format!("dial tcp: lookup {host}: {reason}"))
         })?;
     let mut failure = None;
-    for address in addresses {
+    for address in from_turn(addresses, turn) {
         let error = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // Requests are written at once; waiting to fill a packet only delays them.
@@ -392,5 +409,25 @@ impl AsyncWrite for Plain {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         either!(self, poll_write_vectored, context, buffers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_turn() {
+        let addresses: Vec<SocketAddr> = (["10.0.0.2:1", "10.0.0.1:1", "10.0.0.3:1"].iter())
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let first = |turn| from_turn(addresses.iter().copied(), turn)[0].to_string();
+        assert_eq!(first(None), "10.0.0.2:1");
+        let turns: Vec<String> = (0..4).map(|turn| first(Some(turn))).collect();
+        assert_eq!(
+            turns,
+            ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.1:1"]
+        );
+        assert_eq!(from_turn([].into_iter(), Some(3)), []);
     }
 }

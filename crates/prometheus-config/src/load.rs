@@ -427,7 +427,6 @@ alerting: {alertmanagers: [{sigv4: {}, nomad_sd_configs: [{}]}]}
             parse(text).unavailable(),
             [
                 "nomad_sd_configs",
-                "remote_write.round_robin_dns",
                 "remote_write.sigv4",
                 "sigv4",
                 "storage.tsdb.chunk_encoding.floats: xor2",

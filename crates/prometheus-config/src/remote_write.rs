@@ -270,7 +270,6 @@ impl RemoteWriteConfig {
     pub(crate) fn unavailable(&self) -> Vec<String> {
         let sending = &self.sending;
         [
-            ("round_robin_dns", self.section.round_robin_dns),
             ("sigv4", sending.sigv4.is_some()),
             ("azuread", sending.azuread.is_some()),
             ("google_iam", sending.google_iam.is_some()),

@@ -79,6 +79,7 @@ pub fn write_endpoints(config: &Config) -> Vec<Endpoint> {
             shown_url: section.url.redacted(),
             http: one.http.clone(),
             headers: pairs(&section.headers),
+            round_robin_dns: section.round_robin_dns,
             remote_timeout: std_duration(section.remote_timeout),
             protocol: Protocol::of_message(&section.protobuf_message).unwrap_or(Protocol::V1),
             write_relabel: section

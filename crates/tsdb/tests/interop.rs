@@ -13,6 +13,7 @@ use tsdb::compact::{Merged, compact_blocks, compacted_meta};
 use tsdb::fs::RealFs;
 use tsdb_format::Ulid;
 use tsdb_format::meta::{BlockMeta, Compaction};
+use tsdb_format::segment::SEGMENT_BYTES;
 
 const START_MS: i64 = 1_700_006_400_000;
 const HOURS_2_MS: i64 = 7_200_000;
@@ -182,7 +183,14 @@ fn promtool_reads_new_and_compacted_blocks() {
     let merged = data_folder();
     let metas: Vec<_> = blocks.iter().map(|block| block.meta()).collect();
     let meta = compacted_meta(Ulid::new(START_MS as u64, 3), &metas);
-    let result = compact_blocks(&RealFs, merged.path(), meta, &blocks, &|| false);
+    let result = compact_blocks(
+        &RealFs,
+        merged.path(),
+        SEGMENT_BYTES,
+        meta,
+        &blocks,
+        &|| false,
+    );
     let Ok(Merged::Block(meta)) = result else {
         panic!("{result:?}");
     };

@@ -92,6 +92,8 @@ pub struct Endpoint {
     pub shown_url: String,
     pub http: HttpClientConfig,
     pub headers: Vec<(String, String)>,
+    /// Connections go to all addresses of the host in turn.
+    pub round_robin_dns: bool,
     pub remote_timeout: Duration,
     pub protocol: Protocol,
     pub write_relabel: Vec<relabel::Config>,
@@ -219,6 +221,7 @@ impl WriteStorage {
             };
             let options = ClientOptions {
                 user_agent: self.options.user_agent.parse().ok(),
+                addresses_in_turn: endpoint.round_robin_dns,
                 ..ClientOptions::default()
             };
             let client = Client::new(&endpoint.http, options).map_err(|e| fail(e.to_string()))?;

@@ -109,6 +109,7 @@ impl Receiver {
             shown_url: self.url.clone(),
             http: HttpClientConfig::default(),
             headers: vec![("X-Tenant".to_owned(), "t".to_owned())],
+            round_robin_dns: true,
             remote_timeout: Duration::from_secs(30),
             protocol: Protocol::V1,
             write_relabel: Vec::new(),

@@ -22,10 +22,10 @@ fn limit(call: &Call, name: &str, error: &str) -> Result<usize, ApiError> {
 
 /// What differs between two targets' ideas of one metric.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Entry {
-    r#type: &'static str,
-    unit: String,
-    help: String,
+pub(crate) struct Entry {
+    pub r#type: &'static str,
+    pub unit: String,
+    pub help: String,
 }
 
 fn entry(metadata: Metadata) -> Entry {
@@ -57,14 +57,8 @@ fn active_targets(api: &Api) -> Vec<TargetSnapshot> {
     pools.into_iter().flat_map(|pool| pool.active).collect()
 }
 
-pub(super) fn handle(api: &Api, call: &Call) -> Answer {
-    let most = limit(call, "limit", "limit must be a number")?;
-    let most_per_metric = limit(
-        call,
-        "limit_per_metric",
-        "limit_per_metric must be a number",
-    )?;
-    let metric = call.params.get("metric");
+/// What targets say of a metric, or of all where it is empty, each opinion once.
+pub(crate) fn families(api: &Api, metric: &str) -> BTreeMap<String, BTreeSet<Entry>> {
     let mut families: BTreeMap<String, BTreeSet<Entry>> = BTreeMap::new();
     for target in active_targets(api) {
         if metric.is_empty() {
@@ -81,7 +75,17 @@ pub(super) fn handle(api: &Api, call: &Call) -> Answer {
                 .insert(entry(found));
         }
     }
-    let data: BTreeMap<String, Vec<Entry>> = families
+    families
+}
+
+pub(super) fn handle(api: &Api, call: &Call) -> Answer {
+    let most = limit(call, "limit", "limit must be a number")?;
+    let most_per_metric = limit(
+        call,
+        "limit_per_metric",
+        "limit_per_metric must be a number",
+    )?;
+    let data: BTreeMap<String, Vec<Entry>> = families(api, call.params.get("metric"))
         .into_iter()
         .take(most)
         .map(|(name, entries)| (name, entries.into_iter().take(most_per_metric).collect()))

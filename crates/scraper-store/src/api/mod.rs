@@ -13,7 +13,7 @@ pub mod federate;
 mod label_values;
 mod labels;
 mod manners;
-mod metadata;
+pub(crate) mod metadata;
 mod notifications;
 mod openapi;
 mod otlp;
@@ -46,6 +46,7 @@ use model::{Annotations, Labels};
 use promql::{CancelToken, QueryError, QueryOptions, StatsLevel};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 use crate::features::ServerFeatures;
 use crate::notifications::Notifications;
@@ -211,7 +212,15 @@ pub fn router(api: Arc<Api>) -> Router {
             false => Router::new(),
         })
         .route("/version", get(status::version))
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                // Chunks are compressed already.
+                .compress_when(
+                    DefaultPredicate::new()
+                        .and(NotForContentType::const_new(read::CHUNKS_MEDIA_TYPE)),
+                ),
+        )
         .with_state(Arc::clone(&api));
     // A fallback, since a route's list of methods would be added behind the back of layers around it.
     Router::new()

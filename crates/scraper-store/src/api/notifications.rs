@@ -32,7 +32,8 @@ pub(super) async fn live(State(api): State<Arc<Api>>) -> Response {
     });
     let events = stream::iter(now)
         .chain(later)
-        .map(|change| Ok::<_, Infallible>(event(&change)));
+        .map(|change| Ok::<_, Infallible>(event(&change)))
+        .fuse();
     (headers, Body::from_stream(events)).into_response()
 }
 

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use model::Labels;
 use remote::read::{Answerer, Asked, CHUNKS_TYPE, ReadError, ResponseType, SAMPLES_TYPE};
 use telemetry::Gauge;
@@ -16,6 +16,8 @@ use super::{Api, plain_text as refuse};
 
 /// Requests of up to this many bytes after decompression are taken.
 const MAX_REQUEST_BYTES: usize = 32 << 20;
+/// [`CHUNKS_TYPE`] without what it says of the message.
+pub(super) const CHUNKS_MEDIA_TYPE: &str = "application/x-streamed-protobuf";
 /// Frames that wait for a slow client.
 const FRAMES_AHEAD: usize = 4;
 
@@ -112,14 +114,25 @@ async fn streamed(
         Some(Ok(frame)) => Some(Ok(frame)),
         None => None,
     };
+    typed(
+        CHUNKS_TYPE,
+        &[],
+        Body::from_stream(all_frames(first, frames)),
+    )
+}
+
+/// What is sent; an error in the middle breaks the answer off.
+fn all_frames(
+    first: Option<Result<Bytes, ReadError>>,
+    frames: mpsc::Receiver<Result<Bytes, ReadError>>,
+) -> impl Stream<Item = Frame> {
     let rest = stream::unfold(frames, |mut frames| async {
         let next = frames.recv().await?;
         Some((next, frames))
     });
     let all = stream::iter(first).chain(rest);
-    // An error in the middle breaks the answer off.
-    let all = all.map(|frame| -> Frame { frame.map_err(std::io::Error::other) });
-    typed(CHUNKS_TYPE, &[], Body::from_stream(all))
+    // Layers around us (compression) ask once more after the end.
+    all.map(|frame| frame.map_err(std::io::Error::other)).fuse()
 }
 
 fn typed(kind: &'static str, more: &[(HeaderName, &'static str)], body: Body) -> Response {
@@ -138,4 +151,25 @@ fn failed(error: &ReadError) -> Response {
         ReadError::Store(_) | ReadError::Gone => StatusCode::INTERNAL_SERVER_ERROR,
     };
     refuse(status, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_stays_the_end() {
+        let (sender, frames) = mpsc::channel(2);
+        for frame in ["b", "c"] {
+            sender.send(Ok(Bytes::from(frame))).await.unwrap();
+        }
+        drop(sender);
+        let mut all = std::pin::pin!(all_frames(Some(Ok(Bytes::from("a"))), frames));
+        for frame in ["a", "b", "c"] {
+            assert_eq!(all.next().await.unwrap().unwrap(), frame);
+        }
+        for _ in 0..3 {
+            assert!(all.next().await.is_none());
+        }
+    }
 }

@@ -7,7 +7,8 @@ use model::Labels;
 use proto::thanos::LabelSet;
 use proto::thanos::info::info_server::Info;
 use proto::thanos::info::{
-    InfoRequest, InfoResponse, QueryApiInfo, RulesInfo, StoreInfo, TsdbInfo,
+    ExemplarsInfo, InfoRequest, InfoResponse, MetricMetadataInfo, QueryApiInfo, RulesInfo,
+    StatusInfo, StoreInfo, TargetsInfo, TsdbInfo,
 };
 use tonic::{Request, Response, Status};
 
@@ -51,8 +52,11 @@ impl Info for InfoService {
                 supports_projections: false,
             }),
             rules: self.rules.then_some(RulesInfo {}),
+            metric_metadata: Some(MetricMetadataInfo {}),
+            targets: Some(TargetsInfo {}),
+            exemplars: Some(ExemplarsInfo { min_time, max_time }),
             query: Some(QueryApiInfo {}),
-            ..InfoResponse::default()
+            status: Some(StatusInfo {}),
         }))
     }
 }

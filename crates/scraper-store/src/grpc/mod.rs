@@ -1,6 +1,7 @@
 //! The gRPC side: what rule-evaluator and Thanos ask for.
 
 mod evaluation;
+mod describe;
 mod info;
 mod query;
 mod rules;
@@ -11,10 +12,14 @@ mod writeable_store;
 use std::sync::Arc;
 
 use proto::firewatch::rules::v1::evaluation_server::EvaluationServer;
+use proto::thanos::exemplars_server::ExemplarsServer;
 use proto::thanos::info::info_server::InfoServer;
+use proto::thanos::metadata_server::MetadataServer;
 use proto::thanos::query_server::QueryServer;
 use proto::thanos::rules_server::RulesServer;
+use proto::thanos::status_server::StatusServer;
 use proto::thanos::store_server::StoreServer;
+use proto::thanos::targets_server::TargetsServer;
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use service::GrpcServices;
 
@@ -49,6 +54,15 @@ pub async fn routes(
         rules: rules.is_some(),
     };
     services.add(InfoServer::new(info)).await;
+    let describe = describe::DescribeService {
+        api: Arc::clone(&api),
+        db: Arc::clone(&db),
+        external_labels: Arc::clone(&external_labels),
+    };
+    services.add(TargetsServer::new(describe.clone())).await;
+    services.add(MetadataServer::new(describe.clone())).await;
+    services.add(ExemplarsServer::new(describe.clone())).await;
+    services.add(StatusServer::new(describe)).await;
     let series = store::StoreService {
         db,
         external_labels: Arc::clone(&external_labels),

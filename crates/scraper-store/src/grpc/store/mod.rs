@@ -4,7 +4,7 @@
 //! of the labels that go out.
 
 mod chunks;
-mod selection;
+pub(super) mod selection;
 #[cfg(test)]
 mod tests;
 

@@ -56,14 +56,30 @@ impl Outgoing {
 
 /// The matchers that are left for storage once those on external labels are answered; `None`: one of these
 /// says no.
+pub(in crate::grpc) fn left_for_storage(
+    matchers: impl IntoIterator<Item = Matcher>,
+    external: &Labels,
+) -> Option<Vec<Matcher>> {
+    let mut left = Vec::new();
+    for matcher in matchers {
+        match external.find(&matcher.name) {
+            None => left.push(matcher),
+            Some(value) if matcher.matches(value) => {}
+            Some(_) => return None,
+        }
+    }
+    Some(left)
+}
+
+/// [`left_for_storage`] of matchers as they come.
 ///
 /// # Errors
 /// A matcher that is none.
-pub(super) fn on_stored(
+pub(in crate::grpc) fn on_stored(
     matchers: &[LabelMatcher],
     external: &Labels,
 ) -> Result<Option<Vec<Matcher>>, Status> {
-    let mut left = Vec::with_capacity(matchers.len());
+    let mut read = Vec::with_capacity(matchers.len());
     for given in matchers {
         let kind = match given.r#type() {
             label_matcher::Type::Eq => MatchKind::Equal,
@@ -71,13 +87,8 @@ pub(super) fn on_stored(
             label_matcher::Type::Re => MatchKind::Regexp,
             label_matcher::Type::Nre => MatchKind::NotRegexp,
         };
-        let matcher = Matcher::new(kind, given.name.as_str(), given.value.as_str())
-            .map_err(|e| Status::invalid_argument(e.to_string()))?;
-        match external.find(&matcher.name) {
-            None => left.push(matcher),
-            Some(value) if matcher.matches(value) => {}
-            Some(_) => return Ok(None),
-        }
+        let matcher = Matcher::new(kind, given.name.as_str(), given.value.as_str());
+        read.push(matcher.map_err(|e| Status::invalid_argument(e.to_string()))?);
     }
-    Ok(Some(left))
+    Ok(left_for_storage(read, external))
 }
