@@ -1,7 +1,7 @@
 //! The gRPC side: what rule-evaluator and Thanos ask for.
 
-mod evaluation;
 mod describe;
+mod evaluation;
 mod info;
 mod query;
 mod rules;
