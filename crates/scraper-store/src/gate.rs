@@ -45,7 +45,7 @@ impl Gate {
 
 /// What looks at no samples, below `/api/v1/`: it is answered while they are still being read, and by an
 /// agent, which has none.
-const WITHOUT_SAMPLES: [&str; 14] = [
+const WITHOUT_SAMPLES: [&str; 15] = [
     "features",
     "notifications",
     "notifications/live",
@@ -56,6 +56,7 @@ const WITHOUT_SAMPLES: [&str; 14] = [
     "status/config",
     "status/flags",
     "status/runtimeinfo",
+    "status/self_metrics",
     "status/walreplay",
     "targets",
     "targets/relabel_steps",

@@ -133,7 +133,15 @@ fn blocks(c: &mut Criterion) {
         bencher.iter(|| {
             let meta = compacted_meta(Ulid(3), &[a.meta(), b.meta()]);
             let parts = [Arc::clone(&a), Arc::clone(&b)];
-            compact_blocks(&RealFs, target.path(), meta, &parts, &|| false).expect("compacts");
+            compact_blocks(
+                &RealFs,
+                target.path(),
+                tsdb_format::segment::SEGMENT_BYTES,
+                meta,
+                &parts,
+                &|| false,
+            )
+            .expect("compacts");
             let made = target.path().join(Ulid(3).to_string());
             std::fs::remove_dir_all(made).expect("is there");
         });

@@ -65,6 +65,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("/status/tsdb", GET, "status", "What the head holds", &["limit#"]),
     endpoint("/status/tsdb/blocks", GET, "status", "The blocks on disk", &[]),
     endpoint("/status/walreplay", GET, "status", "How far the log has been read", &[]),
+    endpoint("/status/self_metrics", GET, "status", "The server's own metrics", &["metric_name_pattern"]),
     endpoint("/features", GET, "status", "What this server can do", &[]),
     endpoint("/notifications", GET, "notifications", "What is the matter with the server", &[]),
     endpoint("/notifications/live", GET, "notifications", "The same as a stream of events", &[]),
