@@ -58,14 +58,19 @@ pub(crate) struct Stored {
 
 /// How often a series has a sample, for estimates.
 const TYPICAL_INTERVAL_MS: i64 = 15_000;
+
+/// Roughly how many samples a series has between two times.
+pub(crate) fn typical_samples(min_ms: i64, max_ms: i64) -> u64 {
+    (max_ms.saturating_sub(min_ms).max(0) / TYPICAL_INTERVAL_MS) as u64
+}
+
 /// What finding a series' chunks costs, in samples decoded.
 const SERIES_COST: u64 = 50;
 
 impl Stored {
     /// Roughly what a series costs to decode, in samples.
     pub(crate) fn samples_a_series(&self) -> u64 {
-        let samples = self.max_ms.saturating_sub(self.min_ms).max(0) / TYPICAL_INTERVAL_MS;
-        samples as u64 + SERIES_COST
+        typical_samples(self.min_ms, self.max_ms) + SERIES_COST
     }
 
     /// All samples of series `i`, stale markers included.

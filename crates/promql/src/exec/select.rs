@@ -7,6 +7,7 @@ use model::{MatchKind, Matcher};
 use storage::{Columns, SelectHints, SeriesSet, StorageError};
 
 use super::columns::Meta;
+use super::samples::typical_samples;
 use super::{Query, Scope};
 use crate::ast::VectorSelector;
 use crate::query_error::QueryError;
@@ -99,7 +100,7 @@ pub(crate) struct Selected {
 }
 
 /// Samples that are decoded again where they would take more than this, in bytes.
-const MOST_KEPT: i64 = 16 << 20;
+const MOST_KEPT: u64 = 16 << 20;
 
 /// Decoded samples by series.
 struct Kept {
@@ -118,8 +119,11 @@ impl Selected {
         }
         self.users.fetch_add(1, Ordering::Relaxed);
         self.kept.get_or_init(|| {
-            let charge = query.bytes.take(MOST_KEPT as u64, String::new);
-            let room = if charge.is_ok() { MOST_KEPT } else { 0 };
+            let samples = typical_samples(self.min_ms, self.max_ms) + 1;
+            let wanted = samples.saturating_mul(16 * self.set.series.len() as u64);
+            let wanted = wanted.min(MOST_KEPT);
+            let charge = query.bytes.take(wanted, String::new);
+            let room = if charge.is_ok() { wanted as i64 } else { 0 };
             // Taken until the query ends.
             std::mem::forget(charge);
             Kept {
