@@ -13,6 +13,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use model::Labels;
 
@@ -28,7 +29,7 @@ pub struct GroupId(u64);
 #[derive(Debug)]
 pub struct Dispatcher {
     tree: Arc<Tree>,
-    groups: HashMap<GroupId, Group>,
+    groups: HashMap<GroupId, Group, RandomState>,
     by_labels: HashMap<(RouteIndex, Labels), GroupId>,
     /// When each group is next looked at; entries that no longer agree with the group are stale.
     timers: BinaryHeap<Reverse<(Timestamp, GroupId)>>,
@@ -46,7 +47,7 @@ pub struct Group {
     pub labels: Labels,
     /// The group key.
     pub key: Arc<str>,
-    alerts: HashMap<u64, Arc<Alert>>,
+    alerts: HashMap<u64, Arc<Alert>, RandomState>,
     next: Timestamp,
     flushed: bool,
     busy: bool,
@@ -88,7 +89,7 @@ impl Dispatcher {
     pub fn new(tree: Arc<Tree>, not_before: Timestamp) -> Dispatcher {
         Dispatcher {
             tree,
-            groups: HashMap::new(),
+            groups: HashMap::default(),
             by_labels: HashMap::new(),
             timers: BinaryHeap::new(),
             next_id: 0,
@@ -189,7 +190,7 @@ impl Dispatcher {
                 route,
                 labels,
                 key,
-                alerts: HashMap::new(),
+                alerts: HashMap::default(),
                 next,
                 flushed: false,
                 busy: false,

@@ -1,5 +1,6 @@
 //! gRPC: `firewatch.alerts.v1`, with health and reflection.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 
 use model::Labels;
@@ -64,14 +65,14 @@ async fn accept(engine: &Engine, batch: PushRequest) -> PushResponse {
     response
 }
 
-fn posted(alert: Alert) -> Posted {
+fn posted(alert: Alert) -> Posted<'static> {
     let time = |ms: i64| (ms != 0).then(|| moment::from_millis(ms));
     Posted {
         labels: Labels::from_pairs(alert.labels),
         annotations: Labels::from_pairs(alert.annotations),
         starts_at: time(alert.starts_at_ms),
         ends_at: time(alert.ends_at_ms),
-        generator_url: alert.generator_url,
+        generator_url: Cow::Owned(alert.generator_url),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use model::Labels;
 
@@ -33,7 +34,7 @@ pub struct Inhibitor {
 struct Indexed {
     rule: Rule,
     /// By the values of the `equal` labels; each list is sorted by fingerprint.
-    sources: HashMap<Box<[Box<str>]>, Vec<Source>>,
+    sources: HashMap<Box<[Box<str>]>, Vec<Source>, RandomState>,
 }
 
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Inhibitor {
             .into_iter()
             .map(|rule| Indexed {
                 rule,
-                sources: HashMap::new(),
+                sources: HashMap::default(),
             })
             .collect();
         Inhibitor { rules }

@@ -1,6 +1,7 @@
 //! Alerts as senders give them, over HTTP or gRPC, on their way into the state.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use model::Labels;
@@ -8,11 +9,11 @@ use model::Labels;
 use crate::alert::Alert;
 use crate::engine::{Commit, Engine};
 use crate::moment;
-use crate::router::Refusal;
+use crate::router::{Refusal, Router};
 
 /// An alert as it was sent.
 #[derive(Clone, Debug, Default)]
-pub struct Posted {
+pub struct Posted<'a> {
     /// Its labels; empty ones do not count.
     pub labels: Labels,
     /// Its annotations.
@@ -22,7 +23,7 @@ pub struct Posted {
     /// When it ends or ended, if the sender says so.
     pub ends_at: Option<Timestamp>,
     /// The link back.
-    pub generator_url: String,
+    pub generator_url: Cow<'a, str>,
 }
 
 /// What became of a batch.
@@ -33,10 +34,10 @@ pub struct Accepted {
     pub commit: Commit,
 }
 
-impl Posted {
+impl Posted<'_> {
     /// With upstream's defaults: it begins now, or when it ends; without an end it counts as
     /// resolved `resolve_timeout` from now.
-    fn into_alert(self, resolve_timeout: std::time::Duration, now: Timestamp) -> Alert {
+    fn into_alert(self, router: &mut Router, resolve_timeout: Duration, now: Timestamp) -> Alert {
         Alert {
             starts_at: self.starts_at.or(self.ends_at).unwrap_or(now),
             ends_at: self
@@ -45,22 +46,22 @@ impl Posted {
             timeout: self.ends_at.is_none(),
             labels: self.labels,
             annotations: self.annotations,
-            generator_url: Arc::from(self.generator_url),
+            generator_url: router.shared_text(&self.generator_url),
             updated_at: now,
         }
     }
 }
 
 /// Stores a batch, the valid alerts of it.
-pub fn accept(engine: &Engine, batch: Vec<Posted>) -> Accepted {
+pub fn accept(engine: &Engine, batch: Vec<Posted<'_>>) -> Accepted {
     let live = engine.live();
     let resolve_timeout = live.config.global.resolve_timeout.0;
     let metrics = engine.metrics();
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let (refused, commit) = engine.change(|router, now, log| {
         let mut refused = Vec::new();
         for (i, posted) in batch.into_iter().enumerate() {
-            let alert = posted.into_alert(resolve_timeout, now);
+            let alert = posted.into_alert(router, resolve_timeout, now);
             if alert.resolved_at(now) {
                 metrics.received_resolved.inc();
             } else {

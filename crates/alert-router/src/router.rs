@@ -3,11 +3,12 @@
 //! What changes the state appends [`Record`]s to the caller's list, in order; whoever replays them
 //! ([`Router::replay`]) has the same state again. Nothing here waits, reads a clock or sends.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use model::Labels;
 
@@ -40,8 +41,10 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Router {
     settings: Settings,
-    alerts: HashMap<u64, Known>,
+    alerts: HashMap<u64, Known, RandomState>,
     per_name: HashMap<String, usize>,
+    /// Texts that many alerts have in common.
+    texts: HashSet<Arc<str>, RandomState>,
     silences: Silences,
     nflog: nflog::Log,
     inhibitor: Inhibitor,
@@ -94,8 +97,9 @@ impl Router {
     pub fn new(settings: Settings, config: &Config, not_before: Timestamp) -> Router {
         Router {
             settings,
-            alerts: HashMap::new(),
+            alerts: HashMap::default(),
             per_name: HashMap::new(),
+            texts: HashSet::default(),
             silences: Silences::default(),
             nflog: nflog::Log::default(),
             inhibitor: Inhibitor::new(config.inhibit_rules.iter().cloned()),
@@ -162,6 +166,16 @@ impl Router {
     /// Every group that has alerts.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.dispatcher.groups()
+    }
+
+    /// The one copy of a text that alerts have in common, such as the link to their rule.
+    pub fn shared_text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let shared = Arc::from(text);
+        self.texts.insert(Arc::clone(&shared));
+        shared
     }
 
     /// Takes an alert in; times that upstream's API leaves open are filled in by the caller.
@@ -464,6 +478,7 @@ impl Router {
             self.forget(fingerprint);
             log.push(Record::Forget(fingerprint));
         }
+        self.texts.retain(|text| Arc::strong_count(text) > 1);
         self.inhibitor.remove_ended(now);
     }
 
@@ -483,8 +498,10 @@ impl Router {
     /// [`Router::resume`].
     pub fn replay(&mut self, record: Record) {
         match record {
-            Record::Alert(alert) => {
+            Record::Alert(mut alert) => {
                 let fingerprint = alert.fingerprint();
+                let link = self.shared_text(&alert.generator_url);
+                Arc::make_mut(&mut alert).generator_url = link;
                 // `resume` looks at the rules, once for each alert that is left.
                 store(
                     &mut self.alerts,
@@ -550,7 +567,7 @@ impl Router {
 
 /// Keeps an alert, in place of what was known under its fingerprint; `sides` are those of a new one.
 fn store<'a>(
-    alerts: &'a mut HashMap<u64, Known>,
+    alerts: &'a mut HashMap<u64, Known, RandomState>,
     per_name: &mut HashMap<String, usize>,
     fingerprint: u64,
     alert: &Arc<Alert>,

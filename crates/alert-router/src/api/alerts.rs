@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use model::Labels;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Refused, optional_time, serialize_time};
+use super::answer::{Refused, Text, optional_time, serialize_time};
 use super::filter::{Query, passes};
 use super::{Api, answer};
 use crate::alert::{self, Alert};
@@ -21,7 +21,7 @@ use crate::matcher::Matcher;
 use crate::router::{Refusal, Status};
 
 #[derive(Deserialize)]
-struct PostableAlert {
+struct PostableAlert<'a> {
     labels: Option<Labels>,
     #[serde(default)]
     annotations: Option<Labels>,
@@ -29,13 +29,13 @@ struct PostableAlert {
     starts_at: Option<Timestamp>,
     #[serde(default, rename = "endsAt", deserialize_with = "optional_time")]
     ends_at: Option<Timestamp>,
-    #[serde(default, rename = "generatorURL")]
-    generator_url: Option<String>,
+    #[serde(default, borrow, rename = "generatorURL")]
+    generator_url: Option<Text<'a>>,
 }
 
 /// `POST /alerts`: 200 once every valid alert of the body is on disk.
 pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> Response {
-    let alerts: Vec<PostableAlert> = match answer::body(&headers, &bytes, "alerts") {
+    let alerts: Vec<PostableAlert<'_>> = match answer::body(&headers, &bytes, "alerts") {
         Ok(alerts) => alerts,
         Err(refused) => return refused.into_response(),
     };
@@ -50,7 +50,7 @@ pub async fn post(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> R
             annotations: alert.annotations.unwrap_or_default(),
             starts_at: alert.starts_at,
             ends_at: alert.ends_at,
-            generator_url: alert.generator_url.unwrap_or_default(),
+            generator_url: alert.generator_url.unwrap_or_default().0,
         });
     }
     let accepted = intake::accept(&api.engine, batch);

@@ -1,11 +1,12 @@
 //! Answers in upstream's forms, and times as its API writes them.
 
+use std::borrow::Cow;
+
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The answer to a request that is refused.
 #[derive(Debug)]
@@ -58,9 +59,9 @@ fn with_status<T: Serialize>(status: StatusCode, value: &T) -> Response {
 }
 
 /// Reads a JSON body, `what` by name in the complaint.
-pub fn body<T: DeserializeOwned>(
+pub fn body<'a, T: Deserialize<'a>>(
     headers: &HeaderMap,
-    bytes: &Bytes,
+    bytes: &'a Bytes,
     what: &str,
 ) -> Result<T, Refused> {
     let given = headers
@@ -89,16 +90,21 @@ pub fn serialize_time<S: serde::Serializer>(t: &Timestamp, s: S) -> Result<S::Ok
     s.serialize_str(&time(*t))
 }
 
+/// A text that is copied only where it holds escapes.
+#[derive(Default, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
 /// A time that may be left out, be empty, or be Go's zero time, which all mean the same.
 pub fn optional_time<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
-    use serde::Deserialize;
-    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    let text = Option::<Text<'_>>::deserialize(deserializer)?.unwrap_or_default();
+    let text = &*text.0;
     if text.is_empty() {
         return Ok(None);
     }
-    let time = parse_time(&text).ok_or_else(|| {
+    let time = parse_time(text).ok_or_else(|| {
         serde::de::Error::custom(format!(
             "parsing time {text:?} as \"2006-01-02\": cannot parse {text:?} as \"2006\""
         ))

@@ -251,7 +251,7 @@ fn labels(value: &Value) -> Labels {
     )
 }
 
-fn posted(alert: &Value, timeline: Timeline) -> Posted {
+fn posted(alert: &Value, timeline: Timeline) -> Posted<'static> {
     let at = |i: usize| alert["active"][i].as_f64().map(|s| timeline.at(s));
     Posted {
         labels: labels(&alert["labels"]),
