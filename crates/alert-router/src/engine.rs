@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alert;
 use crate::clock::Clock;
 use crate::cluster::{self, Cluster};
 use crate::config::Config;
-use crate::group::{self, Flush};
+use crate::group::{self, Flush, Flushed};
 use crate::metrics::Metrics;
 use crate::nflog::{self, Reason};
 use crate::notify::{Backoff, Failure, FailureReason, Integration, Memory, Notification};
@@ -365,7 +366,7 @@ impl Engine {
     }
 
     /// Sends one group through the pipeline.
-    async fn flush(&self, live: &Arc<Live>, flush: Flush) {
+    async fn flush(&self, live: &Arc<Live>, mut flush: Flush) {
         let patience = self.cluster().map(Cluster::wait).unwrap_or_default();
         let deadline =
             Instant::now() + group::flush_timeout(flush.options.group_interval) + patience;
@@ -388,13 +389,15 @@ impl Engine {
             sent = false;
         } else if !passed.alerts.is_empty() {
             let integrations = live.receivers.get(&flush.options.receiver);
-            let sending = integrations.into_iter().flatten().map(|integration| {
-                let flush = Flush {
-                    alerts: passed.alerts.clone(),
-                    ..flush.clone()
-                };
-                self.notify(live, integration, flush, deadline)
-            });
+            let mut passing = flush.clone();
+            passing.alerts = passed.alerts;
+            // Of the others `finished` asks only for those that have ended.
+            flush.alerts.retain(|flushed| flushed.resolved);
+            flush.alerts.shrink_to_fit();
+            let sending = integrations
+                .into_iter()
+                .flatten()
+                .map(|integration| self.notify(live, integration, &passing, deadline));
             sent = join_all(sending).await.into_iter().all(|sent| sent);
         }
         let now = self.now();
@@ -433,7 +436,7 @@ impl Engine {
         &self,
         live: &Live,
         integration: &Integration,
-        flush: Flush,
+        flush: &Flush,
         deadline: Instant,
     ) -> bool {
         let key = nflog::Key {
@@ -444,7 +447,7 @@ impl Engine {
                 index: integration.index,
             },
         };
-        let (firing, resolved) = hashes(&flush);
+        let (firing, resolved) = hashes(flush);
         let repeat = flush.options.repeat_interval;
         let begin = Instant::now();
         let decided = self.with(|router| {
@@ -471,7 +474,7 @@ impl Engine {
         self.0.metrics.notifications.with(&labels).inc();
         let mut memory = memory;
         if integration.send_resolved || !firing.is_empty() {
-            let notification = notification(&flush, integration, reason, memory);
+            let notification = notification(flush, integration, reason, memory);
             match self
                 .deliver(live, integration, &notification, deadline)
                 .await
@@ -680,12 +683,14 @@ fn notification(
 ) -> Notification {
     let wanted = flush.alerts.iter();
     let wanted = wanted.filter(|flushed| integration.send_resolved || !flushed.resolved);
+    let mut alerts: Vec<Flushed> = wanted.cloned().collect();
+    alerts.sort_by(|a, b| alert::notification_order(&a.alert.labels, &b.alert.labels));
     Notification {
         receiver: Arc::clone(&flush.options.receiver),
         group_key: Arc::clone(&flush.key),
         group_labels: flush.labels.clone(),
         route_labels: BTreeMap::clone(&flush.options.labels),
-        alerts: wanted.cloned().collect(),
+        alerts,
         reason,
         memory,
         now: flush.now,

@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use model::Labels;
 
-use crate::alert::{self, Alert};
+use crate::alert::Alert;
 use crate::moment;
 use crate::route::{Options, RouteIndex, Tree};
 
@@ -69,7 +69,7 @@ pub struct Flush {
     pub route_id: Arc<str>,
     /// The settings of the route.
     pub options: Arc<Options>,
-    /// The alerts in the order in which they are shown.
+    /// The alerts, in no particular order: most flushes have nothing to say that is not known.
     pub alerts: Vec<Flushed>,
     /// The time of the tick.
     pub now: Timestamp,
@@ -80,6 +80,8 @@ pub struct Flush {
 pub struct Flushed {
     /// The alert.
     pub alert: Arc<Alert>,
+    /// Its fingerprint.
+    pub fingerprint: u64,
     /// Whether it had ended.
     pub resolved: bool,
 }
@@ -268,13 +270,12 @@ impl Dispatcher {
         group.busy = false;
         if sent {
             for flushed in flush.alerts.iter().filter(|flushed| flushed.resolved) {
-                let fingerprint = flushed.alert.fingerprint();
                 let unchanged = group
                     .alerts
-                    .get(&fingerprint)
+                    .get(&flushed.fingerprint)
                     .is_some_and(|alert| alert.updated_at == flushed.alert.updated_at);
                 if unchanged {
-                    group.alerts.remove(&fingerprint);
+                    group.alerts.remove(&flushed.fingerprint);
                 }
             }
         }
@@ -314,16 +315,12 @@ impl Group {
     }
 
     fn snapshot(&self, now: Timestamp) -> Vec<Flushed> {
-        let mut alerts: Vec<Flushed> = self
-            .alerts
-            .values()
-            .map(|alert| Flushed {
-                alert: Arc::clone(alert),
-                resolved: alert.resolved_at(now),
-            })
-            .collect();
-        alerts.sort_by(|a, b| alert::notification_order(&a.alert.labels, &b.alert.labels));
-        alerts
+        let flushed = self.alerts.iter().map(|(&fingerprint, alert)| Flushed {
+            alert: Arc::clone(alert),
+            fingerprint,
+            resolved: alert.resolved_at(now),
+        });
+        flushed.collect()
     }
 }
 

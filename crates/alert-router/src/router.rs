@@ -263,7 +263,11 @@ impl Router {
 
     /// What keeps an alert from being sent now.
     pub fn status(&mut self, labels: &Labels, now: Timestamp) -> Status {
-        let fingerprint = labels.fingerprint();
+        self.status_of(labels.fingerprint(), labels, now)
+    }
+
+    /// [`Router::status`] where the fingerprint of the labels is known.
+    pub fn status_of(&mut self, fingerprint: u64, labels: &Labels, now: Timestamp) -> Status {
         let hex = |source: u64| format!("{source:016x}");
         match self.alerts.get_mut(&fingerprint) {
             Some(known) => Status {
@@ -332,7 +336,7 @@ impl Router {
         let statuses: Vec<Status> = flush
             .alerts
             .iter()
-            .map(|flushed| self.status(&flushed.alert.labels, now))
+            .map(|flushed| self.status_of(flushed.fingerprint, &flushed.alert.labels, now))
             .collect();
         let free: Vec<(&Flushed, &Status)> = flush
             .alerts

@@ -115,6 +115,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
         tokio::spawn(async move { cluster.run(running).await });
     }
     boot.ready();
+    service::give_back_program_pages();
     boot.shutdown.requested().await;
     engine.stop().await;
     if let Some(cluster) = engine.cluster() {

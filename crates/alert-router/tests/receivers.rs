@@ -45,6 +45,7 @@ fn notification(resolved: bool, memory: Memory) -> Notification {
         group_labels: Labels::from_pairs([("alertname", "Disk full")]),
         route_labels: BTreeMap::new(),
         alerts: vec![Flushed {
+            fingerprint: alert.fingerprint(),
             alert: Arc::new(alert),
             resolved,
         }],

@@ -106,14 +106,12 @@ impl Regexp {
 
     /// Whether the expression matches in `text`.
     pub fn is_match(&self, text: &str) -> bool {
-        match &self.facts.plan {
-            // Most texts that do not match differ at their start.
-            Plan::Search => {
-                text.starts_with(&self.facts.prefix)
-                    && self.engine().is_some_and(|e| e.is_match(text))
+        // Most texts that do not match differ at their start.
+        text.starts_with(&self.facts.prefix)
+            && match &self.facts.plan {
+                Plan::Search => self.engine().is_some_and(|e| e.is_match(text)),
+                plan => plan.is_match(text),
             }
-            plan => plan.is_match(text),
-        }
     }
 
     /// The first match, with its groups.

@@ -100,6 +100,7 @@ pub async fn run(boot: Boot) -> Result<(), Error> {
     };
     boot.http_with(router(&boot, collectors), options).await?;
     boot.ready();
+    service::give_back_program_pages();
     boot.shutdown.requested().await;
     Ok(())
 }
