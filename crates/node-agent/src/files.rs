@@ -1,6 +1,7 @@
 //! Reading /proc and /sys below their root paths, through one buffer that is used again.
 
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -34,11 +35,12 @@ const MOST_BYTES: usize = 64 << 20;
 /// An attribute of sysfs fits into a page, and comes whole with one read.
 const PAGE_BYTES: usize = 4096;
 
-#[cfg(target_os = "linux")]
 /// A directory that was found: its files are read without looking for it again.
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
 
+#[cfg(target_os = "linux")]
 impl Dir {
     /// A directory.
     ///
@@ -99,12 +101,14 @@ impl Files {
     }
 
     /// [`Files::value`] of a file in a directory that is open.
+    #[cfg(target_os = "linux")]
     pub fn value_in(&mut self, dir: &Dir, name: &str) -> Option<&str> {
         self.fill(&dir.0, Path::new(name), true).ok()?;
         Some(self.text().trim())
     }
 
     /// [`Files::number`] of a file in a directory that is open.
+    #[cfg(target_os = "linux")]
     pub fn number_in(&mut self, dir: &Dir, name: &str) -> Option<f64> {
         number(self.value_in(dir, name)?)
     }

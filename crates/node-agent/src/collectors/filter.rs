@@ -74,14 +74,17 @@ impl Filter {
 
 /// An expression that is asked about the same names at every scrape: answers are kept.
 #[derive(Debug)]
+#[cfg(target_os = "linux")]
 pub struct Fields {
     pattern: Option<Regexp>,
     known: parking_lot::Mutex<std::collections::HashMap<String, bool>>,
 }
 
 /// More names than any kernel has.
+#[cfg(target_os = "linux")]
 const MOST_NAMES: usize = 10_000;
 
+#[cfg(target_os = "linux")]
 impl Fields {
     /// From the flag with the expression.
     pub fn new(args: &Args, flag: &str) -> Result<Fields, String> {
