@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// So many at once.
 const PLACES: usize = 32;
 /// A receiver that has not answered for so long keeps no place from the next message.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Nobody waits longer for a place. Flushes have at least ten seconds ([`crate::group::flush_timeout`]).
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
