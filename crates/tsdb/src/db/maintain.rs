@@ -29,9 +29,10 @@ impl Store {
         self.head.forget_unsettled();
         let every_ms = self.options.block_reload_interval_ms;
         let since_ms = now_ms.saturating_sub(self.rescanned_ms.load(Ordering::Relaxed));
+        let mut rescanned = Ok(());
         if every_ms > 0 && since_ms >= every_ms {
             self.rescanned_ms.store(now_ms, Ordering::Relaxed);
-            self.rescan()?;
+            rescanned = self.rescan();
         }
         let flushed = self.head.flush(false).map_err(Error::io(&self.options.dir));
         let compacted = self.compact();
@@ -46,7 +47,7 @@ impl Store {
             self.publish_wal_size();
             self.compact_stale()?;
         }
-        flushed.and(compacted).and(dropped)
+        flushed.and(compacted).and(dropped).and(rescanned)
     }
 
     /// Cuts blocks and compacts them.
