@@ -60,7 +60,10 @@ fn samples(
     no_time: impl Fn(Labels) -> String,
 ) -> Result<(), String> {
     let mut parser = Parser::new(text, MediaType::OpenMetrics, ParseOptions::default());
-    while let Some(entry) = parser.next(&mut |_: &[u8]| false).map_err(|e| e.to_string())? {
+    while let Some(entry) = parser
+        .next(&mut |_: &[u8]| false)
+        .map_err(|e| e.to_string())?
+    {
         if entry != Entry::Series {
             continue;
         }

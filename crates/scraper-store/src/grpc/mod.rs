@@ -20,7 +20,6 @@ use proto::thanos::rules_server::RulesServer;
 use proto::thanos::status_server::StatusServer;
 use proto::thanos::store_server::StoreServer;
 use proto::thanos::targets_server::TargetsServer;
-use proto::thanos::writeable_store_server::WriteableStoreServer;
 use service::GrpcServices;
 
 use crate::api::Api;
@@ -43,9 +42,8 @@ pub async fn routes(
     let writeable = writeable_store::Store {
         to: Arc::clone(&api.appendable),
         receiver: Arc::clone(&api.receiver),
+        max_bytes: MAX_REQUEST_BYTES,
     };
-    let writeable =
-        WriteableStoreServer::new(writeable).max_decoding_message_size(MAX_REQUEST_BYTES);
     let mut services = GrpcServices::new(proto::DESCRIPTORS)?;
     let info = info::InfoService {
         db: Arc::clone(&db),
