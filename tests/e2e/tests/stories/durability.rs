@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::{
-    Process, build_services, free_port, get, get_json, labels, now_ms, post, query, wait_for,
-    write_request,
-};
+use e2e::{get_json, labels, now_ms, query, write_request};
 use proto::prometheus::{Sample, TimeSeries};
+
+use crate::store::Store;
 
 fn request(series: &str, samples: impl Iterator<Item = (i64, f64)>) -> Vec<u8> {
     write_request(vec![TimeSeries {
@@ -21,25 +20,7 @@ fn request(series: &str, samples: impl Iterator<Item = (i64, f64)>) -> Vec<u8> {
 #[test]
 fn acknowledged_samples_survive_kill_9() {
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("prometheus.yml");
-    std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
-    let address = format!("127.0.0.1:{}", free_port());
-    let url = format!("http://{address}");
-    let args = [
-        format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", dir.path().join("data").display()),
-        format!("--web.listen-address={address}"),
-        format!("--grpc-address=127.0.0.1:{}", free_port()),
-        "--web.enable-remote-write-receiver".to_owned(),
-    ];
-    let program = build_services().join("scraper-store");
-    let mut store = Process::start("scraper-store", &program, &args, dir.path());
-    let ready = || {
-        wait_for("scraper-store gets ready", Duration::from_secs(30), || {
-            get(&format!("{url}/-/ready")).filter(|(status, _)| *status == 200)
-        })
-    };
-    ready();
+    let mut store = Store::start(dir.path());
 
     let base = now_ms() - 600_000;
     let mut acknowledged = [0i64; 3];
@@ -52,17 +33,15 @@ fn acknowledged_samples_survive_kill_9() {
                     &series.to_string(),
                     (*count..*count + 5).map(|i| (base + i, i as f64)),
                 );
-                let answer = post(&format!("{url}/api/v1/write"), &[], &body);
-                assert_eq!(answer.map(|(status, _)| status), Some(204));
+                assert_eq!(store.write(&body), Some(204));
                 *count += 5;
             }
         }
-        store.kill();
-        store.restart();
-        ready();
+        store.kill_and_restart();
+        store.ready();
         for (series, count) in acknowledged.iter().enumerate() {
             let found = query(
-                &url,
+                &store.url,
                 &format!(r#"count_over_time(acknowledged{{series="{series}"}}[20m])"#),
             );
             let found: f64 = found.unwrap()[0]["value"][1]
@@ -74,7 +53,8 @@ fn acknowledged_samples_survive_kill_9() {
         }
     }
     let range = get_json(&format!(
-        "{url}/api/v1/query?query=acknowledged%7Bseries%3D%220%22%7D%5B20m%5D"
+        "{}/api/v1/query?query=acknowledged%7Bseries%3D%220%22%7D%5B20m%5D",
+        store.url
     ))
     .unwrap();
     let values = range["data"]["result"][0]["values"]
@@ -88,5 +68,5 @@ fn acknowledged_samples_survive_kill_9() {
             "sample {i} has its value"
         );
     }
-    store.stop();
+    store.process.stop();
 }

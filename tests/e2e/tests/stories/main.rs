@@ -8,3 +8,4 @@
 mod alert;
 mod durability;
 mod restart;
+mod store;

@@ -3,11 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{
-    Process, build_services, free_port, get, get_json, labels, now_ms, post, query, wait_for,
-    write_request,
-};
+use e2e::{get, get_json, labels, now_ms, query, wait_for, write_request};
 use proto::prometheus::{Sample, TimeSeries};
+
+use crate::store::Store;
 
 /// One sample each of `count` series.
 fn request(count: usize, t_ms: i64) -> Vec<u8> {
@@ -26,40 +25,23 @@ fn request(count: usize, t_ms: i64) -> Vec<u8> {
 fn samples_are_taken_while_the_log_is_read() {
     const SERIES: usize = 5_000;
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("prometheus.yml");
-    std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
-    let address = format!("127.0.0.1:{}", free_port());
-    let url = format!("http://{address}");
-    let args = [
-        format!("--config.file={}", config.display()),
-        format!("--storage.tsdb.path={}", dir.path().join("data").display()),
-        format!("--web.listen-address={address}"),
-        format!("--grpc-address=127.0.0.1:{}", free_port()),
-        "--web.enable-remote-write-receiver".to_owned(),
-    ];
-    let program = build_services().join("scraper-store");
-    let mut store = Process::start("scraper-store", &program, &args, dir.path());
-    let ready = || {
-        wait_for("scraper-store gets ready", Duration::from_secs(60), || {
-            get(&format!("{url}/-/ready")).filter(|(status, _)| *status == 200)
-        })
-    };
-    let write = |t_ms| {
-        let answer = post(&format!("{url}/api/v1/write"), &[], &request(SERIES, t_ms));
-        answer.map(|(status, _)| status)
-    };
-    ready();
+    let mut store = Store::start(dir.path());
     let start_ms = now_ms() - 1_000_000;
     let rounds = 100;
     for round in 0..rounds {
-        assert_eq!(write(start_ms + round * 1000), Some(204));
+        assert_eq!(
+            store.write(&request(SERIES, start_ms + round * 1000)),
+            Some(204)
+        );
     }
-    store.kill();
-    store.restart();
+    store.kill_and_restart();
+    let url = store.url.clone();
     // As soon as it takes samples; whether that is before it is ready shows below.
     let mut t_ms = start_ms + rounds * 1000;
     wait_for("a write is taken", Duration::from_secs(60), || {
-        write(t_ms).filter(|status| *status == 204)
+        store
+            .write(&request(SERIES, t_ms))
+            .filter(|status| *status == 204)
     });
     let begun = Instant::now();
     let mut taken = 1;
@@ -85,7 +67,11 @@ fn samples_are_taken_while_the_log_is_read() {
             (503, 503) if state == "in progress" && answer != 200 => {
                 assert_eq!(answer, 503);
                 t_ms += 1000;
-                assert_eq!(write(t_ms), Some(204), "samples are taken meanwhile");
+                assert_eq!(
+                    store.write(&request(SERIES, t_ms)),
+                    Some(204),
+                    "samples are taken meanwhile"
+                );
                 taken += 1;
                 early += 1;
             }
@@ -97,10 +83,9 @@ fn samples_are_taken_while_the_log_is_read() {
     let sum = query(&url, "sum(count_over_time(long_log[30m]))").unwrap();
     let want = (rounds + taken) * SERIES as i64;
     assert_eq!(sum[0]["value"][1].as_str(), Some(want.to_string().as_str()));
-    store.kill();
-    store.restart();
-    ready();
+    store.kill_and_restart();
+    store.ready();
     let sum = query(&url, "sum(count_over_time(long_log[30m]))").unwrap();
     assert_eq!(sum[0]["value"][1].as_str(), Some(want.to_string().as_str()));
-    store.stop();
+    store.process.stop();
 }
