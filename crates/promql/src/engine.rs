@@ -354,6 +354,7 @@ impl Engine {
             grid,
             path: Vec::new(),
             looked: &looked,
+            only_labels: None,
         };
         let prepared = Instant::now();
         let (value, usage) = match kind {

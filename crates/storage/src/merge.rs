@@ -64,6 +64,11 @@ impl Querier for MergedQuerier {
         hints: &SelectHints,
         matchers: &[Matcher],
     ) -> Result<SeriesSet, StorageError> {
+        // Without some of their labels other series would be the same.
+        let hints = &SelectHints {
+            only_labels: None,
+            ..hints.clone()
+        };
         let sets = self
             .queriers
             .iter()
@@ -369,12 +374,16 @@ mod tests {
         fn select(
             &self,
             _: bool,
-            _: &SelectHints,
+            hints: &SelectHints,
             _: &[Matcher],
         ) -> Result<SeriesSet, StorageError> {
             let series = self.0.iter().map(|(name, samples)| -> Arc<dyn Series> {
+                let labels = Labels::from([("n", *name)]);
                 Arc::new(Fixed {
-                    labels: Labels::from([("n", *name)]),
+                    labels: match &hints.only_labels {
+                        Some(names) => labels.only(names),
+                        None => labels,
+                    },
                     samples: samples.clone(),
                 })
             });
@@ -419,9 +428,12 @@ mod tests {
         let merged = Merged::new(sources, refuse);
         for sorted in [true, false] {
             let querier = merged.querier(0, 10).unwrap();
-            let set = querier
-                .select(sorted, &SelectHints::default(), &[])
-                .unwrap();
+            // The sources keep what tells their series apart.
+            let hints = SelectHints {
+                only_labels: Some(Vec::new()),
+                ..SelectHints::default()
+            };
+            let set = querier.select(sorted, &hints, &[]).unwrap();
             let mut found = BTreeMap::new();
             for series in &set.series {
                 let mut columns = Columns::default();

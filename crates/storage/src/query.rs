@@ -40,6 +40,10 @@ pub struct SelectHints {
     pub limit: usize,
     /// Labels only: the reader will not decode samples.
     pub series_only: bool,
+    /// The reader looks at these labels only, and takes series that agree in them for different ones: a
+    /// source may leave out the others where it does not sort. Sources that are joined by labels need
+    /// all of them.
+    pub only_labels: Option<Vec<String>>,
 }
 
 /// Bounds of a label query.

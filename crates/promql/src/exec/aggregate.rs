@@ -11,9 +11,9 @@ use model::{FloatHistogram, Labels};
 use super::columns::{ABSENT, Column, Meta, Sample, is_absent};
 use super::usage::Usage;
 use super::vect::Vect;
-use super::{Query, Scope, aggregate_k, count_values, eval_scalar, eval_vector};
+use super::{Query, Scope, aggregate_k, count_values, eval_scalar, eval_vector, select};
 use crate::annotate::{HistogramOperation, Note};
-use crate::ast::{Aggregate, AggregateOp, PosRange};
+use crate::ast::{Aggregate, AggregateOp, Call, Expr, PosRange};
 use crate::functions::over_time::ResetHints;
 use crate::functions::quantile::quantile;
 use crate::query_error::QueryError;
@@ -31,6 +31,10 @@ pub(crate) fn eval<'q>(
     let (param, param_usage) = match &aggregate.param {
         Some(param) => eval_scalar(query, param, &below)?,
         None => (Vec::new(), Usage::empty(scope.grid.len)),
+    };
+    let below = Scope {
+        only_labels: labels_of_groups(query, aggregate),
+        ..below
     };
     let mut vect = eval_vector(query, &aggregate.expr, &below)?;
     let metas = std::mem::take(&mut vect.metas);
@@ -85,6 +89,54 @@ pub(crate) fn eval<'q>(
     }
     let usage = Usage::of(scope.grid.len, &columns).at_once(&[&param_usage, &input]);
     Vect::ready(query, out_metas, columns, usage)
+}
+
+/// The labels of the selected series that an aggregation looks at; `None` where it, or what is between
+/// it and the selector, may look at others.
+fn labels_of_groups(query: &Query<'_>, aggregate: &Aggregate) -> Option<Vec<String>> {
+    use AggregateOp::{Avg, Count, Group, Max, Min, Quantile, Stddev, Stdvar, Sum};
+    let folds = matches!(
+        aggregate.op,
+        Sum | Avg | Min | Max | Count | Group | Stddev | Stdvar | Quantile
+    );
+    if aggregate.without || !folds || query.options.type_and_unit_labels {
+        return None;
+    }
+    let mut expr: &Expr = &aggregate.expr;
+    // What occurs again is evaluated once, for readers of other labels, too.
+    while query.repeated.number(expr).is_none() {
+        expr = match expr {
+            Expr::Paren(paren) => &paren.expr,
+            Expr::StepInvariant(inner) => inner,
+            Expr::Vector(_) => break,
+            // A function without the metric name must be sure that its series still differ.
+            Expr::Call(call) if is_of_one_metric(call) => break,
+            _ => return None,
+        };
+    }
+    if query.repeated.number(expr).is_some() {
+        return None;
+    }
+    let mut labels = aggregate.grouping.clone();
+    // For notes.
+    labels.push(model::labels::METRIC_NAME.to_owned());
+    labels.sort_unstable();
+    labels.dedup();
+    Some(labels)
+}
+
+/// Whether a call is one of a range of one metric, and of numbers.
+fn is_of_one_metric(call: &Call) -> bool {
+    let mut ranges = 0;
+    let all = call.args.iter().all(|arg| match arg.unwrapped() {
+        Expr::Matrix(matrix) => {
+            ranges += 1;
+            select::has_one_name(&matrix.selector)
+        }
+        Expr::Number(_) => true,
+        _ => false,
+    });
+    all && ranges == 1 && call.func.name != "absent_over_time"
 }
 
 /// The warnings of `quantile`: one for each way of being wrong.

@@ -81,6 +81,8 @@ pub(crate) struct Scope<'s> {
     pub path: Vec<Option<&'static str>>,
     /// Samples looked at are counted here.
     pub looked: &'s Looked,
+    /// Nobody looks at other labels of the selected series than these.
+    pub only_labels: Option<Vec<String>>,
 }
 
 impl<'s> Scope<'s> {

@@ -18,6 +18,7 @@ pub(crate) struct Key {
     matchers: Vec<Matcher>,
     start_ms: i64,
     end_ms: i64,
+    only_labels: Option<Vec<String>>,
 }
 
 /// The times of samples that an expression looks at.
@@ -41,6 +42,7 @@ pub(crate) fn select(
         matchers: matchers.to_vec(),
         start_ms: span.min_ms,
         end_ms: span.max_ms,
+        only_labels: scope.only_labels.clone(),
     };
     let cached = || {
         query
@@ -70,6 +72,7 @@ pub(crate) fn select(
             .to_owned(),
         limit: 0,
         series_only: false,
+        only_labels: scope.only_labels.clone(),
     };
     let set = query.querier.select(false, &hints, matchers)?;
     query.notes.add_storage(&set.annotations);

@@ -33,7 +33,12 @@ pub(crate) fn compute<'q>(
     grid.check(query.options.max_samples)?;
     let mut path = scope.path.clone();
     path.push(None);
-    let inner = Scope { grid, path, looked };
+    let inner = Scope {
+        grid,
+        path,
+        looked,
+        only_labels: None,
+    };
     let mut charge = None;
     let (mut metas, mut columns, mut usage) = if grid.len == 0 {
         (Vec::new(), Vec::new(), Usage::empty(0))

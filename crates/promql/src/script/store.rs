@@ -124,7 +124,7 @@ fn limited(mut values: Vec<String>, limit: usize) -> Vec<String> {
 impl Querier for View {
     fn select(
         &self,
-        _sorted: bool,
+        sorted: bool,
         hints: &SelectHints,
         matchers: &[Matcher],
     ) -> Result<SeriesSet, StorageError> {
@@ -138,8 +138,13 @@ impl Querier for View {
             .into_iter()
             .take(limit)
             .map(|(labels, columns)| {
+                // As narrow as a reader may get it, so that one who looks at more is found out.
+                let labels = match &hints.only_labels {
+                    Some(names) if !sorted => labels.only(names),
+                    _ => labels.clone(),
+                };
                 Arc::new(StoredSeries {
-                    labels: labels.clone(),
+                    labels,
                     columns: columns.clone(),
                 }) as Arc<dyn Series>
             })

@@ -185,7 +185,7 @@ impl Store {
             ..BlockMeta::default()
         };
         let querier = self.head.querier(min_ms, end_ms - 1);
-        let mut series = querier.series(true, 0, &[]);
+        let mut series = querier.series(true, 0, &[], None);
         if let What::Stale(wanted) = what {
             series.retain(|one| wanted.contains_key(&one.id));
         }

@@ -11,6 +11,7 @@ pub mod exemplars;
 mod index;
 pub mod isolation;
 mod metrics;
+mod narrow;
 mod open_histogram;
 pub mod out_of_order;
 mod postings;

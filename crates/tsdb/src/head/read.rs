@@ -12,6 +12,7 @@ use tsdb_format::chunk::Encoding;
 use super::Head;
 use super::chunk_files::StoredChunk;
 use super::isolation::Reader;
+use super::narrow::Narrow;
 use super::out_of_order::{Encoded, OutOfOrder, encode};
 use super::postings;
 use super::series::{OpenChunk, shard_of};
@@ -110,12 +111,14 @@ impl View {
 }
 
 impl HeadQuerier {
-    /// The matching series that have samples in the range, as handles of their own type.
+    /// The matching series that have samples in the range, as handles of their own type; with
+    /// `only_labels` they have no other labels than those, unless they are sorted.
     pub fn series(
         &self,
         sorted: bool,
         limit: usize,
         matchers: &[Matcher],
+        only_labels: Option<&[String]>,
     ) -> Vec<Arc<RangeSeries>> {
         let view = &self.0;
         if view.is_empty() {
@@ -123,6 +126,9 @@ impl HeadQuerier {
         }
         let index = view.head.index.read();
         let ids = postings::select(&index, matchers);
+        let mut narrow = only_labels
+            .filter(|_| !sorted)
+            .map(|names| Narrow::new(&index, names, matchers));
         let mut found = Vec::with_capacity(ids.len());
         let mut rest = &ids[..];
         while let Some(first) = rest.first() {
@@ -139,7 +145,11 @@ impl HeadQuerier {
                 if !view.overlaps(&shard, series) {
                     continue;
                 }
-                let labels = Labels::from_sorted(shard.pairs(series).map(|pair| index.text(pair)));
+                let pairs = shard.pairs(series);
+                let labels = match &mut narrow {
+                    Some(narrow) => narrow.labels(pairs),
+                    None => Labels::from_sorted(pairs.map(|pair| index.text(pair))),
+                };
                 found.push(Arc::new(RangeSeries {
                     view: Arc::clone(view),
                     id: *id,
@@ -166,7 +176,8 @@ impl Querier for HeadQuerier {
         hints: &SelectHints,
         matchers: &[Matcher],
     ) -> Result<SeriesSet, StorageError> {
-        let series = self.series(sorted, hints.limit, matchers);
+        let only_labels = hints.only_labels.as_deref();
+        let series = self.series(sorted, hints.limit, matchers, only_labels);
         Ok(SeriesSet {
             series: series
                 .into_iter()
