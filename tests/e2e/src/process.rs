@@ -4,20 +4,29 @@ use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::wait_for;
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, of those that no system gives to outgoing connections by itself: one of
+/// these would take it before the service that it is for does.
 ///
 /// # Panics
 /// Where loopback has none left.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .port()
+    const PORTS: std::ops::Range<u16> = 12_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let len = u32::from(PORTS.end - PORTS.start);
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..len {
+        let at = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % len;
+        let port = PORTS.start + u16::try_from(at).expect("less than the ports there are");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("none of the ports {PORTS:?} is free");
 }
 
 /// A running service that can be killed and started again with the same arguments.
