@@ -103,8 +103,11 @@ fn labels_of_groups(query: &Query<'_>, aggregate: &Aggregate) -> Option<Vec<Stri
         return None;
     }
     let mut expr: &Expr = &aggregate.expr;
-    // What occurs again is evaluated once, for readers of other labels, too.
-    while query.repeated.number(expr).is_none() {
+    loop {
+        // What occurs again is evaluated once, for readers of other labels, too.
+        if query.repeated.number(expr).is_some() {
+            return None;
+        }
         expr = match expr {
             Expr::Paren(paren) => &paren.expr,
             Expr::StepInvariant(inner) => inner,
@@ -113,9 +116,6 @@ fn labels_of_groups(query: &Query<'_>, aggregate: &Aggregate) -> Option<Vec<Stri
             Expr::Call(call) if is_of_one_metric(call) => break,
             _ => return None,
         };
-    }
-    if query.repeated.number(expr).is_some() {
-        return None;
     }
     let mut labels = aggregate.grouping.clone();
     // For notes.

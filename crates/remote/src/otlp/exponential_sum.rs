@@ -121,18 +121,13 @@ fn dense(counts: &Counts) -> Option<Buckets> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::histograms;
     use super::*;
 
     fn point(scale: i32, offset: i32, counts: &[u64]) -> ExponentialHistogramDataPoint {
         ExponentialHistogramDataPoint {
-            scale,
-            positive: Some(Buckets {
-                offset,
-                bucket_counts: counts.to_vec(),
-            }),
-            count: counts.iter().sum(),
             sum: Some(1.0),
-            ..ExponentialHistogramDataPoint::default()
+            ..histograms::tests::point(scale, offset, counts)
         }
     }
 

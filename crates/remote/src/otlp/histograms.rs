@@ -127,10 +127,15 @@ pub(crate) fn custom(point: &HistogramDataPoint) -> Result<Histogram, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn point(scale: i32, offset: i32, counts: &[u64]) -> ExponentialHistogramDataPoint {
+    /// A point with buckets above zero only.
+    pub(in super::super) fn point(
+        scale: i32,
+        offset: i32,
+        counts: &[u64],
+    ) -> ExponentialHistogramDataPoint {
         ExponentialHistogramDataPoint {
             scale,
             positive: Some(Buckets {

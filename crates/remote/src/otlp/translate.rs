@@ -129,6 +129,23 @@ impl<'a> Translation<'a> {
         labels
     }
 
+    /// The labels of a series that is named after a metric.
+    fn labels_of(
+        &self,
+        metric: &Named<'_>,
+        attributes: &[KeyValue],
+        name: &str,
+        more: &[(&str, &str)],
+    ) -> Labels {
+        self.labels(
+            attributes,
+            metric.common,
+            name,
+            Some(&metric.metadata),
+            more,
+        )
+    }
+
     /// The labels of a series: `more` win over all others.
     fn labels(
         &self,
@@ -276,13 +293,7 @@ impl<'a> Translation<'a> {
             Data::ExponentialHistogram(histogram) => {
                 for point in &histogram.data_points {
                     seen(point.time_unix_nano);
-                    let labels = self.labels(
-                        &point.attributes,
-                        common,
-                        &named.name,
-                        Some(&named.metadata),
-                        &[],
-                    );
+                    let labels = self.labels_of(&named, &point.attributes, &named.name, &[]);
                     let times = (ms(point.start_time_unix_nano), ms(point.time_unix_nano));
                     match exponential(point) {
                         Ok(h) => self.native(&named, &labels, times, h, &point.exemplars)?,
@@ -301,13 +312,7 @@ impl<'a> Translation<'a> {
     }
 
     fn number(&mut self, named: &Named<'_>, point: &NumberDataPoint) -> Step {
-        let labels = self.labels(
-            &point.attributes,
-            named.common,
-            &named.name,
-            Some(&named.metadata),
-            &[],
-        );
+        let labels = self.labels_of(named, &point.attributes, &named.name, &[]);
         let value = match point.value {
             _ if is_stale(point.flags) => STALE_NAN,
             Some(number_data_point::Value::AsDouble(value)) => value,
@@ -332,23 +337,11 @@ impl<'a> Translation<'a> {
         let metadata = Some(&named.metadata);
         if let Some(sum) = point.sum {
             let name = format!("{}_sum", named.name);
-            let labels = self.labels(
-                &point.attributes,
-                named.common,
-                &name,
-                Some(&named.metadata),
-                &[],
-            );
+            let labels = self.labels_of(named, &point.attributes, &name, &[]);
             self.sample(&labels, times, value(sum), metadata)?;
         }
         let name = format!("{}_count", named.name);
-        let labels = self.labels(
-            &point.attributes,
-            named.common,
-            &name,
-            Some(&named.metadata),
-            &[],
-        );
+        let labels = self.labels_of(named, &point.attributes, &name, &[]);
         self.sample(&labels, times, value(point.count as f64), metadata)?;
         let name = format!("{}_bucket", named.name);
         let mut cumulative: u64 = 0;
@@ -363,13 +356,7 @@ impl<'a> Translation<'a> {
             .collect();
         for (bound, count) in finite.into_iter().chain([(f64::INFINITY, point.count)]) {
             let le = golang::strconv::format_float(bound, 'f', -1, 64);
-            let labels = self.labels(
-                &point.attributes,
-                named.common,
-                &name,
-                Some(&named.metadata),
-                &[("le", &le)],
-            );
+            let labels = self.labels_of(named, &point.attributes, &name, &[("le", &le)]);
             let reference = self.sample(&labels, times, value(count as f64), metadata)?;
             let (own, rest) = (exemplars.into_iter()).partition(|e| exemplar_value(e) <= bound);
             exemplars = rest;
@@ -382,13 +369,7 @@ impl<'a> Translation<'a> {
     }
 
     fn custom_histogram(&mut self, named: &Named<'_>, point: &HistogramDataPoint) -> Step {
-        let labels = self.labels(
-            &point.attributes,
-            named.common,
-            &named.name,
-            Some(&named.metadata),
-            &[],
-        );
+        let labels = self.labels_of(named, &point.attributes, &named.name, &[]);
         let times = (ms(point.start_time_unix_nano), ms(point.time_unix_nano));
         match custom(point) {
             Ok(h) => self.native(named, &labels, times, h, &point.exemplars),
@@ -429,25 +410,13 @@ impl<'a> Translation<'a> {
         let metadata = Some(&named.metadata);
         for (suffix, number) in [("sum", point.sum), ("count", point.count as f64)] {
             let name = format!("{}_{suffix}", named.name);
-            let labels = self.labels(
-                &point.attributes,
-                named.common,
-                &name,
-                Some(&named.metadata),
-                &[],
-            );
+            let labels = self.labels_of(named, &point.attributes, &name, &[]);
             self.sample(&labels, times, value(number), metadata)?;
         }
         for quantile in &point.quantile_values {
             let text = golang::strconv::format_float(quantile.quantile, 'f', -1, 64);
             let more = [("quantile", &*text)];
-            let labels = self.labels(
-                &point.attributes,
-                named.common,
-                &named.name,
-                Some(&named.metadata),
-                &more,
-            );
+            let labels = self.labels_of(named, &point.attributes, &named.name, &more);
             self.sample(&labels, times, value(quantile.value), metadata)?;
         }
         Ok(())
