@@ -54,6 +54,7 @@ mod routes;
 mod server;
 mod shutdown;
 mod signals;
+mod stream;
 pub mod version;
 mod web_config;
 

@@ -12,13 +12,13 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::stream::Stream;
 use crate::web_config::{Snapshot, WebConfigFile};
 use crate::{Error, Shutdown};
 
@@ -163,7 +163,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, sh
     let _ = stream.set_nodelay(true);
     let snapshot = server.config.current();
     let Some(tls) = snapshot.tls.clone() else {
-        return serve(stream, peer, &server, &snapshot, shutdown).await;
+        return serve(Stream::Plain(stream), peer, &server, &snapshot, shutdown).await;
     };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => {
@@ -173,6 +173,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, sh
                 tracing::debug!(%peer, reason, "client certificate refused");
                 return;
             }
+            let stream = Stream::Tls(Box::new(stream));
             serve(stream, peer, &server, &snapshot, shutdown).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, err = %error, "TLS handshake error"),
@@ -180,15 +181,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, sh
     }
 }
 
-async fn serve<S>(
-    stream: S,
+async fn serve(
+    stream: Stream,
     peer: SocketAddr,
     server: &Arc<Server>,
     snapshot: &Snapshot,
     shutdown: Shutdown,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
