@@ -218,11 +218,18 @@ struct Line {
     out: String,
 }
 
+/// As `%Y-%m-%dT%H:%M:%S%.3fZ`, without what reads such texts: it would be a good part of a small program.
+fn instant(now: jiff::Timestamp) -> String {
+    let now = jiff::tz::Offset::UTC.to_datetime(now);
+    let (year, month, day) = (now.year(), now.month(), now.day());
+    let (hour, minute, second) = (now.hour(), now.minute(), now.second());
+    let milliseconds = now.millisecond();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+}
+
 impl Line {
     fn new(format: LogFormat, metadata: &Metadata<'_>, message: &str) -> Line {
-        let time = jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-            .to_string();
+        let time = instant(jiff::Timestamp::now());
         let file = metadata.file().unwrap_or_default();
         let file = file.rsplit('/').next().unwrap_or_default();
         let source = format!("{file}:{}", metadata.line().unwrap_or(0));
@@ -374,6 +381,18 @@ mod tests {
             rest,
             "\"hello \\\"world\\\"\" path=\"/a b\" n=3 ok=true empty=\"\" err=\"x=y\"\n"
         );
+    }
+
+    #[test]
+    fn instants() {
+        for (nanoseconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_782_000_009_087_999_999, "2026-06-21T00:00:09.087Z"),
+            (951_868_799_999_000_000, "2000-02-29T23:59:59.999Z"),
+        ] {
+            let time = jiff::Timestamp::from_nanosecond(nanoseconds).unwrap();
+            assert_eq!(instant(time), text);
+        }
     }
 
     #[test]
