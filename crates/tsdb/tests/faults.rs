@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ fn options(dir: &Path, fs: Arc<dyn FileSystem>) -> Options {
     options.out_of_order_window_ms = 800;
     options.out_of_order_cap = 3;
     options.samples_per_chunk = 8;
+    // With every tick, so that each of its operations fails once, too.
+    options.shortcut_log_bytes = Some(0);
     let clock = AtomicI64::new(1);
     options.clock = Arc::new(move || clock.fetch_add(1, Ordering::Relaxed));
     options
@@ -112,6 +116,17 @@ fn check(found: &Samples, acknowledged: &Samples, doubtful: &Samples, what: &str
     }
 }
 
+/// A start that reads the whole log has them, too, and not only one that takes a shortcut.
+fn check_whole_log(dir: &Path, acknowledged: &Samples, doubtful: &Samples, what: &str) {
+    let copy = tempfile::tempdir().unwrap();
+    folder::copy(dir, copy.path());
+    let db = Db::open(Options {
+        shortcut_log_bytes: None,
+        ..options(copy.path(), Arc::new(RealFs))
+    });
+    check(&content(&db.expect(what)), acknowledged, doubtful, what);
+}
+
 /// How many operations a life takes, first the opening, then all of it.
 fn operations() -> (u64, u64) {
     let dir = tempfile::tempdir().unwrap();
@@ -150,6 +165,7 @@ fn fault_at(at: u64, fault: Fault) {
         }
     }
     for round in 2..4 {
+        check_whole_log(dir.path(), &acknowledged, &doubtful, &what);
         let db = Db::open(options(dir.path(), Arc::new(RealFs))).expect(&what);
         check(
             &content(&db),

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ enum Step {
     },
     Compact,
     Clean,
+    /// Notes what a start need not read.
+    Note,
     /// Series that ended leave the head early.
     Stale,
     Restart,
@@ -62,6 +66,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(series, back, len)| Step::Delete { series, back, len }),
         2 => Just(Step::Compact),
         1 => Just(Step::Clean),
+        2 => Just(Step::Note),
         1 => Just(Step::Stale),
         1 => Just(Step::Restart),
         2 => Just(Step::Kill),
@@ -117,6 +122,7 @@ fn options(dir: &Path, late: bool, clock: &Arc<AtomicI64>) -> Options {
     options.out_of_order_window_ms = if late { WINDOW_MS } else { 0 };
     options.out_of_order_cap = 4;
     options.samples_per_chunk = 12;
+    options.shortcut_log_bytes = Some(0);
     let clock = Arc::clone(clock);
     options.clock = Arc::new(move || clock.load(Ordering::Relaxed));
     options
@@ -150,8 +156,22 @@ impl World {
             db.close().unwrap();
         }
         drop(db);
+        self.check_whole_log();
         self.references = vec![0; SERIES];
         self.db = Some(Db::open(options(self.dir.path(), self.late, &self.clock)).unwrap());
+    }
+
+    /// A start that reads the whole log finds the same as one that takes a shortcut.
+    fn check_whole_log(&mut self) {
+        let copy = tempfile::tempdir().unwrap();
+        folder::copy(self.dir.path(), copy.path());
+        let options = Options {
+            shortcut_log_bytes: None,
+            ..options(copy.path(), self.late, &self.clock)
+        };
+        self.db = Some(Db::open(options).unwrap());
+        self.check(i64::MIN, i64::MAX);
+        self.db = None;
     }
 
     /// A start during which samples come that are newer than all others.
@@ -310,6 +330,7 @@ impl World {
                 self.ticks += 100_000;
                 self.db().tick(self.ticks).unwrap();
             }
+            Step::Note => self.db().tick(self.ticks).unwrap(),
             Step::Clean => self.db().clean_tombstones().unwrap(),
             Step::Restart => self.reopen(true),
             Step::Kill => self.reopen(false),

@@ -192,6 +192,17 @@ pub struct SegmentReader<'a> {
     snappy: snap::raw::Decoder,
 }
 
+/// A record that was stepped over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its first byte, which says its type; `None` for a record without bytes.
+    pub first: Option<u8>,
+    /// Where its first fragment starts.
+    pub start: usize,
+    /// Behind its last fragment.
+    pub end: usize,
+}
+
 /// What a fragment's header says.
 struct Fragment<'a> {
     kind: u8,
@@ -217,6 +228,11 @@ impl<'a> SegmentReader<'a> {
             record: Vec::new(),
             snappy: snap::raw::Decoder::new(),
         }
+    }
+
+    /// Where the next record is looked for.
+    pub fn position(&self) -> usize {
+        self.position
     }
 
     /// The position behind the last whole record: what is before it is good, and a damaged segment
@@ -281,50 +297,89 @@ impl<'a> SegmentReader<'a> {
     }
 
     /// The next record whose first byte is one of `wanted`, decompressed; `None` at the end. The records
-    /// before it are stepped over: neither decompressed, where their first byte can be seen without
-    /// that, nor held against their checksums.
+    /// before it are [stepped over](SegmentReader::step).
     ///
     /// # Errors
     /// Damage that is met on the way.
     pub fn next_of_types(&mut self, wanted: &[u8]) -> Result<Option<&[u8]>> {
-        loop {
-            let start = self.position;
-            let Some(first) = self.fragment(false)? else {
-                self.valid = self.position;
-                return Ok(None);
-            };
-            self.check_order(first.kind, 0)?;
-            match first_byte(first.flags, first.data) {
-                Some(byte) if wanted.contains(&byte) => {
-                    self.position = start;
-                    return self.next_record();
-                }
-                Some(_) => {}
-                None => {
-                    self.position = start;
-                    let first = self.next_record()?.and_then(|record| record.first());
-                    if first.is_some_and(|byte| wanted.contains(byte)) {
-                        // Once more: the borrow of the first reading cannot leave the loop.
-                        self.position = start;
-                        return self.next_record();
-                    }
-                    continue;
-                }
+        while let Some(step) = self.step()? {
+            if step.first.is_some_and(|byte| wanted.contains(&byte)) {
+                return self.record_at(step.start);
             }
-            self.position = first.end;
-            let (mut kind, mut index) = (first.kind, 0);
-            while kind != FULL && kind != LAST {
-                index += 1;
-                let Some(next) = self.fragment(false)? else {
-                    let text = "last record is torn";
-                    return Err(FormatError::invalid(WHAT, start as u64, text));
-                };
-                self.check_order(next.kind, index)?;
-                self.position = next.end;
-                kind = next.kind;
-            }
-            self.valid = self.position;
         }
+        Ok(None)
+    }
+
+    /// Steps over the next record: it is neither decompressed, where its first byte can be seen without
+    /// that, nor held against its checksums. `None` at the end.
+    ///
+    /// # Errors
+    /// Damage that is met on the way.
+    pub fn step(&mut self) -> Result<Option<Step>> {
+        self.step_over(false)
+    }
+
+    /// [`SegmentReader::step`] that holds the record against its checksums.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn checked_step(&mut self) -> Result<Option<Step>> {
+        self.step_over(true)
+    }
+
+    fn step_over(&mut self, checked: bool) -> Result<Option<Step>> {
+        let Some(fragment) = self.fragment(checked)? else {
+            self.valid = self.position;
+            return Ok(None);
+        };
+        let start = self.position;
+        self.check_order(fragment.kind, 0)?;
+        let mut first = first_byte(fragment.flags, fragment.data);
+        self.position = fragment.end;
+        let (mut kind, mut index) = (fragment.kind, 0);
+        while kind != FULL && kind != LAST {
+            index += 1;
+            let Some(next) = self.fragment(checked)? else {
+                let text = "last record is torn";
+                return Err(FormatError::invalid(WHAT, start as u64, text));
+            };
+            self.check_order(next.kind, index)?;
+            self.position = next.end;
+            kind = next.kind;
+        }
+        let end = self.position;
+        if first.is_none() {
+            let record = self.record_at(start)?;
+            first = record.and_then(|record| record.first().copied());
+        }
+        self.valid = self.position;
+        Ok(Some(Step { first, start, end }))
+    }
+
+    /// The record that starts at `start`, as a [`Step`] has it, decompressed.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn record_at(&mut self, start: usize) -> Result<Option<&[u8]>> {
+        self.position = start;
+        self.next_record()
+    }
+
+    /// Goes to the first record that starts at or behind `page_start`, where a page starts: what the
+    /// page has of a record that began before is left out.
+    ///
+    /// # Errors
+    /// Damage that is met on the way.
+    pub fn seek_page(&mut self, page_start: usize) -> Result<()> {
+        self.position = page_start.min(self.data.len());
+        while let Some(fragment) = self.fragment(false)? {
+            if !matches!(fragment.kind, MIDDLE | LAST) {
+                break;
+            }
+            self.position = fragment.end;
+        }
+        self.valid = self.position;
+        Ok(())
     }
 
     /// The fragment at the position, past padding; `None` at the end.

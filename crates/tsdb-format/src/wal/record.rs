@@ -43,6 +43,11 @@ pub enum RecordType {
 }
 
 impl RecordType {
+    /// Whether a record of that first byte has samples and nothing else.
+    pub const fn holds_samples(first: u8) -> bool {
+        matches!(first, 2 | 7..=13)
+    }
+
     /// The type of an encoded record; `None` for types of the future and for no bytes.
     pub fn of(record: &[u8]) -> Option<RecordType> {
         Some(match *record.first()? {

@@ -47,6 +47,7 @@ impl Store {
             self.publish_wal_size();
             self.compact_stale()?;
         }
+        self.note_shortcut();
         flushed.and(compacted).and(dropped).and(rescanned)
     }
 

@@ -9,7 +9,7 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use model::{Exemplar, Labels, Matcher, Metadata};
@@ -81,6 +81,8 @@ pub struct Db {
 
 /// How often the database looks after itself.
 const TICK: Duration = Duration::from_secs(15);
+/// How often it looks whether there is much new in the log.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Db {
     /// Opens the folder: takes its lock, loads its blocks, replays its logs.
@@ -140,7 +142,13 @@ impl Db {
             let handle = std::thread::Builder::new()
                 .name("tsdb".to_owned())
                 .spawn(move || {
-                    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
+                    let mut last = Instant::now();
+                    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
+                        if last.elapsed() < TICK {
+                            store.note_shortcut();
+                            continue;
+                        }
+                        last = Instant::now();
                         match store.tick((store.options.clock)()) {
                             Ok(()) | Err(Error::Closed) => {}
                             Err(error) => tracing::error!(%error, "compaction failed"),

@@ -62,6 +62,10 @@ pub struct Options {
     pub samples_per_chunk: u16,
     /// Exemplars kept in memory; 0 keeps none.
     pub max_exemplars: usize,
+    /// What a start need not read of the write-ahead log is noted when the log has grown by so many bytes
+    /// (more where there are many series); with every tick for 0, never for `None`, and a start reads all
+    /// of the log then.
+    pub shortcut_log_bytes: Option<u64>,
     /// Whether overlapping blocks are merged.
     pub overlapping_compaction: bool,
     /// Largest chunk file of a block.
@@ -94,6 +98,7 @@ impl Options {
             out_of_order_cap: 32,
             samples_per_chunk: 120,
             max_exemplars: 0,
+            shortcut_log_bytes: Some(16 << 20),
             overlapping_compaction: true,
             block_segment_bytes: tsdb_format::segment::SEGMENT_BYTES,
             block_reload_interval_ms: 60_000,

@@ -146,6 +146,7 @@ impl Store {
             out_of_order_cap: options.out_of_order_cap,
             samples_per_chunk: options.samples_per_chunk.clamp(4, 4096),
             max_exemplars: options.max_exemplars,
+            shortcut_log_bytes: options.shortcut_log_bytes,
         };
         let wbl = Head::wbl_dir(&dir);
         let late = crate::wal::segments(&*fs, &wbl).map_err(Error::io(&wbl))?;
@@ -374,6 +375,24 @@ impl Store {
         self.metrics.wal_bytes.set(bytes as f64);
     }
 
+    /// Notes what a start need not read of the log, if that is due.
+    pub fn note_shortcut(&self) {
+        if self.closing.load(Ordering::Acquire) || !self.head.shortcut_is_due() {
+            return;
+        }
+        // Whoever works on blocks comes by here afterwards.
+        if let Some(_maintaining) = self.maintaining.try_lock() {
+            self.write_shortcut();
+        }
+    }
+
+    fn write_shortcut(&self) {
+        if let Err(error) = self.head.note_shortcut() {
+            // Nothing is lost: the next start reads more.
+            tracing::warn!(%error, "what a start need not read of the log could not be noted");
+        }
+    }
+
     /// Refuses appends and queries from now on, and ends what is at work soon.
     pub fn begin_close(&self) {
         self.closing.store(true, Ordering::Release);
@@ -392,6 +411,8 @@ impl Store {
             return Ok(());
         }
         let result = self.head.flush(true).map_err(Error::io(&self.options.dir));
+        // The next start has hardly anything to read then.
+        self.write_shortcut();
         if let Some(lock) = self.lock.lock().take() {
             // Gone before it is given up: who finds no file makes one of its own.
             let path = self.options.dir.join("lock");

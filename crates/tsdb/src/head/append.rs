@@ -100,7 +100,7 @@ impl Head {
         }
     }
 
-    fn policy(&self) -> ChunkPolicy<'_> {
+    pub(super) fn policy(&self) -> ChunkPolicy<'_> {
         ChunkPolicy {
             files: &self.files,
             range_ms: self.options.block_ms,
@@ -652,6 +652,8 @@ impl Appender for HeadAppender {
             }
             self.bounds = head.bounds();
         }
+        let head = Arc::clone(&self.head);
+        let _committing = head.committing.read();
         if let Err(error) = self.log() {
             self.finish(true);
             return Err(error);

@@ -404,6 +404,29 @@ impl ChunkFiles {
         }
     }
 
+    /// The files as they are written out, in order: number, length, and what `sum` makes of those bytes.
+    pub fn extents(&self, sum: impl Fn(&[u8]) -> u32) -> Vec<(u32, u64, u32)> {
+        let maps = self.maps.read();
+        maps.iter()
+            .map(|(number, mapped)| {
+                let len = mapped.len.load(Ordering::Acquire);
+                (*number, len, sum(&mapped.map[..len as usize]))
+            })
+            .collect()
+    }
+
+    /// The number of the oldest file.
+    pub fn first_number(&self) -> Option<u32> {
+        self.maps.read().first_key_value().map(|(number, _)| *number)
+    }
+
+    /// The first `len` bytes of a file, if it has as many.
+    pub fn with_file<T>(&self, number: u32, len: u64, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let mapped = self.maps.read().get(&number).cloned()?;
+        let written = mapped.len.load(Ordering::Acquire);
+        (len <= written).then(|| look(&mapped.map[..len as usize]))
+    }
+
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
         let maps = self.maps.read();

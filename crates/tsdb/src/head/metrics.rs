@@ -40,6 +40,8 @@ pub struct HeadMetrics {
     pub chunk_corruptions: Counter,
     pub mmapped_chunks: Counter,
     pub replay_seconds: Gauge,
+    /// Ours: bytes of the log that the start did not read.
+    pub skipped_bytes: Gauge,
     pub exemplars_appended: Counter,
     pub exemplars_in_storage: Gauge,
     pub exemplar_series: Gauge,
@@ -129,6 +131,10 @@ impl HeadMetrics {
             chunk_corruptions: r.counter("mmap_chunk_corruptions_total", "Total number of memory-mapped chunk corruptions."),
             mmapped_chunks: r.counter("mmap_chunks_total", "Total number of chunks that were memory-mapped."),
             replay_seconds: r.gauge("data_replay_duration_seconds", "Time taken to replay the data on disk."),
+            skipped_bytes: registry.gauge(
+                "firewatch_wal_replay_skipped_bytes",
+                "Bytes of the write-ahead log that the last start did not have to read.",
+            ),
             exemplars_appended: r.counter("exemplar_exemplars_appended_total", "Total number of appended exemplars."),
             exemplars_in_storage: r.gauge("exemplar_exemplars_in_storage", "Number of exemplars currently in circular storage."),
             exemplar_series: r.gauge("exemplar_series_with_exemplars_in_storage", "Number of series with exemplars currently in circular storage."),

@@ -18,6 +18,7 @@ mod postings;
 mod read;
 mod replay;
 pub mod series;
+mod shortcut;
 pub mod slab;
 mod stale;
 mod stats;
@@ -66,6 +67,8 @@ pub struct HeadOptions {
     pub out_of_order_cap: usize,
     pub samples_per_chunk: u16,
     pub max_exemplars: usize,
+    /// See [`Options`](crate::Options).
+    pub shortcut_log_bytes: Option<u64>,
 }
 
 /// The write-behind log of late samples.
@@ -117,6 +120,9 @@ pub struct Head {
     /// The lower bounds of the appenders at work.
     appenders: Mutex<(u64, BTreeMap<u64, i64>)>,
     batches: Mutex<Vec<append::Batch>>,
+    /// Held shared from before a batch is logged until it is applied.
+    committing: RwLock<()>,
+    noted: Mutex<shortcut::Noted>,
     metrics: HeadMetrics,
     closed: AtomicBool,
     /// Whether the log is still being read. Held shared by batches that are logged meanwhile.
@@ -341,6 +347,7 @@ impl Head {
             .map(|dir| crate::fs::dir_size(&*self.options.fs, dir))
             .sum::<u64>()
             + self.files.bytes()
+            + self.shortcut_bytes()
     }
 
     /// Writes out what is buffered; with `sync`, to the disk.

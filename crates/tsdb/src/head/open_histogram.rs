@@ -23,6 +23,24 @@ impl OpenHistogram {
         }
     }
 
+    /// Goes on with an encoded chunk.
+    ///
+    /// # Errors
+    /// Bytes that are no such chunk, and encodings that no open chunk has.
+    pub fn resume(encoding: Encoding, data: &[u8]) -> Result<OpenHistogram, FormatError> {
+        match encoding {
+            Encoding::Histogram => {
+                let chunk = HistogramChunk::resume(data, false)?;
+                Ok(OpenHistogram::Integer(Box::new(chunk)))
+            }
+            Encoding::FloatHistogram => {
+                let chunk = FloatHistogramChunk::resume(data, false)?;
+                Ok(OpenHistogram::Float(Box::new(chunk)))
+            }
+            _ => Err(FormatError::invalid("open chunk", 0, "no histograms")),
+        }
+    }
+
     /// Whether samples like `value` go into this kind of chunk.
     pub fn takes(&self, value: Value<'_>) -> bool {
         matches!(

@@ -5,6 +5,7 @@
 
 use model::{FloatHistogram, Histogram, Metadata};
 use storage::{AppendError, Overridden};
+use tsdb_format::FormatError;
 use tsdb_format::bytes::Reader;
 use tsdb_format::chunk::{Encoding, XorState};
 use tsdb_format::head_chunks::HeadChunk;
@@ -216,6 +217,19 @@ pub struct OpenChunk {
     pub data: Vec<u8>,
 }
 
+/// An open chunk, and when it was to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenState<'a> {
+    pub encoding: Encoding,
+    /// The time of its first sample.
+    pub min_ms: i64,
+    /// A sample of this time or later begins the next chunk.
+    pub next_at_ms: i64,
+    /// Whether that was set by what the chunk holds; histograms only.
+    pub predicted: bool,
+    pub data: &'a [u8],
+}
+
 impl Shard {
     /// How many series there are.
     pub fn count(&self) -> usize {
@@ -411,6 +425,81 @@ impl Shard {
             max_ms: series.xor.last_t_ms(),
             data,
         })
+    }
+
+    /// The open chunk as it is, for [`Shard::restore_open`].
+    pub fn open_state<'a>(&'a self, series: &'a Series) -> Option<OpenState<'a>> {
+        let next_at_ms = series.next_at_ms;
+        if let Some((open, min_ms, predicted)) = series.open_histogram() {
+            return Some(OpenState {
+                encoding: open.encoding(),
+                min_ms: *min_ms,
+                next_at_ms,
+                predicted: *predicted,
+                data: open.bytes(),
+            });
+        }
+        if series.xor.samples() == 0 {
+            return None;
+        }
+        let data = &self.slab.get(&series.open)[..series.xor.len()];
+        Some(OpenState {
+            encoding: Encoding::Xor,
+            min_ms: first_t_ms(data),
+            next_at_ms,
+            predicted: false,
+            data,
+        })
+    }
+
+    /// Gives a series without open chunk the one that [`Shard::open_state`] had, as if its samples had
+    /// been appended; answers the time of its last sample, `None` where there is no such series or it has
+    /// an open chunk.
+    ///
+    /// # Errors
+    /// Bytes that are no such chunk.
+    pub fn restore_open(
+        &mut self,
+        id: u32,
+        open: &OpenState<'_>,
+    ) -> Result<Option<i64>, FormatError> {
+        let Some(slot) = self.slot(id) else {
+            return Ok(None);
+        };
+        let series = &mut self.pages[slot as usize / PAGE][slot as usize % PAGE];
+        if series.has_open() {
+            return Ok(None);
+        }
+        let last_ms = if open.encoding == Encoding::Xor {
+            let xor = XorState::resume(open.data)?;
+            self.slab
+                .give(std::mem::replace(&mut series.open, Handle::none()));
+            self.slab.grow(&mut series.open, xor.len(), 0);
+            self.slab.get_mut(&series.open)[..xor.len()].copy_from_slice(&open.data[..xor.len()]);
+            series.xor = xor;
+            series.xor.last_t_ms()
+        } else {
+            let chunk = OpenHistogram::resume(open.encoding, open.data)?;
+            let last_ms = chunk.last_t_ms();
+            series.extra_mut().histogram = Some((chunk, open.min_ms, open.predicted));
+            last_ms
+        };
+        series.next_at_ms = open.next_at_ms;
+        Ok(Some(last_ms))
+    }
+
+    /// How many pages of series there are; see [`Shard::page`].
+    pub fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// The series of a page, in no order: a few of all, none of which ever moves to another page.
+    pub fn page(&self, number: usize) -> impl Iterator<Item = &Series> {
+        self.pages
+            .get(number)
+            .into_iter()
+            .flatten()
+            .filter(|series| series.id != 0)
     }
 
     /// First and last time of the open chunk.

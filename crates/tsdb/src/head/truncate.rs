@@ -7,7 +7,7 @@ use model::Matcher;
 use tsdb_format::wal::record::{self, RefTombstone};
 
 use super::series::{Shard, shard_of};
-use super::{Head, Recent, postings};
+use super::{Head, Recent, postings, shortcut};
 use crate::Error;
 use crate::wal::{checkpoint, checkpoints, remove_before, segments};
 
@@ -149,7 +149,12 @@ impl Head {
             .unwrap_or(first_new_file)
             .min(first_new_file);
         let dir = self.options.dir.join("chunks_head");
-        self.files.remove_before(first).map_err(Error::io(&dir))
+        let before = self.files.first_number();
+        let removed = self.files.remove_before(first).map_err(Error::io(&dir));
+        if self.files.first_number() != before {
+            self.shortcut_is_stale();
+        }
+        removed
     }
 
     /// Drops the old chunks of a shard's series; answers the series that have nothing left.
@@ -318,7 +323,15 @@ impl Head {
         );
         if let Err(error) = result {
             self.metrics.checkpoints_failed.inc();
+            if matches!(error, Error::Format { .. }) {
+                // Damage, which a start repairs only if it reads the whole log.
+                shortcut::forget(&**fs, &options.dir)?;
+            }
             return Err(error);
+        }
+        self.shortcut_is_stale();
+        if let Some(wal) = &mut *self.wal.lock() {
+            wal.forget_before(last + 1);
         }
         self.metrics.wal.truncations.inc();
         if let Err(error) = remove_before(&**fs, &dir, last + 1) {

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod live_reader;
+mod marks;
 mod reader;
 mod writer;
 
@@ -16,7 +17,8 @@ use crate::fs::FileSystem;
 
 pub use checkpoint::{CheckpointStats, checkpoint};
 pub use live_reader::{LiveReader, Place};
-pub use reader::{Damage, read_segment, repair};
+pub use marks::{KnownSegment, KnownSegments, PageMarks};
+pub use reader::{Damage, read_segment, read_segment_from, repair};
 pub use writer::{Writer, WriterMetrics};
 
 /// A segment file.

@@ -25,10 +25,23 @@ pub struct Damage {
 pub fn read_segment(
     fs: &dyn FileSystem,
     path: &Path,
+    take: impl FnMut(&[u8]) -> Result<(), FormatError>,
+) -> io::Result<Result<(), Damage>> {
+    read_segment_from(fs, path, 0, take)
+}
+
+/// [`read_segment`] from `position` on, where a record starts.
+///
+/// # Errors
+/// As there.
+pub fn read_segment_from(
+    fs: &dyn FileSystem,
+    path: &Path,
+    position: u64,
     mut take: impl FnMut(&[u8]) -> Result<(), FormatError>,
 ) -> io::Result<Result<(), Damage>> {
     let data = fs.map(path)?;
-    let mut reader = SegmentReader::new(&data);
+    let mut reader = SegmentReader::at(&data, position as usize);
     loop {
         let valid_to = reader.valid_to() as u64;
         match reader.next_record() {

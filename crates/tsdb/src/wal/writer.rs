@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tsdb_format::wal::page::{Compression, Compressor, HEADER_BYTES, PAGE_BYTES, PageWriter};
 
-use super::{segment_path, segments};
+use super::{KnownSegment, KnownSegments, PageMarks, segment_path, segments};
 use crate::fs::{File, FileSystem};
 
 /// What a writer counts.
@@ -40,6 +40,10 @@ pub struct Writer {
     cut_to: Option<u64>,
     buffer: Vec<u8>,
     metrics: Option<WriterMetrics>,
+    /// Of the current segment. What a failed write would have had stays marked.
+    marks: PageMarks,
+    /// The segments before it.
+    known: KnownSegments,
 }
 
 impl Writer {
@@ -86,6 +90,8 @@ impl Writer {
             cut_to: None,
             buffer: Vec::new(),
             metrics,
+            marks: PageMarks::default(),
+            known: KnownSegments::new(),
         })
     }
 
@@ -97,6 +103,27 @@ impl Writer {
     /// Where the next record goes in the current segment.
     pub fn position(&self) -> u64 {
         self.pages.position()
+    }
+
+    /// Takes over what a reader found out about segments that were there before.
+    pub fn adopt(&mut self, known: KnownSegments) {
+        self.known.extend(known);
+    }
+
+    /// What is known of the segments, up to [`Writer::position`] in the current one.
+    pub fn known(&self) -> KnownSegments {
+        let mut known = self.known.clone();
+        let current = KnownSegment {
+            bytes: self.position(),
+            marks: self.marks.clone(),
+        };
+        known.insert(self.number, current);
+        known
+    }
+
+    /// Forgets the segments before `first`.
+    pub fn forget_before(&mut self, first: u64) {
+        self.known = self.known.split_off(&first);
     }
 
     /// Appends records, all with one write where they fit the segment.
@@ -119,6 +146,8 @@ impl Writer {
         for record in records.into_iter().filter(|record| !record.is_empty()) {
             let (stored, compression) = self.compressor.compress(record);
             let stored_len = stored.len();
+            let first = record.first().copied();
+            let start;
             let parts = if written + self.buffer.len() as u64 > 0
                 && !self.pages.fits(stored.len(), self.segment_bytes)
             {
@@ -127,10 +156,13 @@ impl Writer {
                 self.write_buffer(written)?;
                 self.cut()?;
                 written = 0;
+                start = 0;
                 self.pages.write(&stored, compression, &mut self.buffer)
             } else {
+                start = self.pages.position();
                 self.pages.write(stored, compression, &mut self.buffer)
             };
+            self.marks.note(first, start, self.pages.position());
             if let Some(metrics) = &self.metrics {
                 metrics.record_parts.add(parts);
                 let bytes = stored_len as u64 + parts * HEADER_BYTES as u64;
@@ -190,6 +222,11 @@ impl Writer {
         self.write_buffer(at)?;
         self.sync()?;
         let file = self.fs.create(&segment_path(&self.dir, self.number + 1))?;
+        let full = KnownSegment {
+            bytes: self.pages.position(),
+            marks: std::mem::take(&mut self.marks),
+        };
+        self.known.insert(self.number, full);
         self.file = file;
         self.number += 1;
         self.pages = PageWriter::new(0);

@@ -75,7 +75,7 @@ impl Replay {
             unknown: HashMap::new(),
         };
         let begin = |number| progress.current.store(number, Ordering::Relaxed);
-        let end = read_records(&*fs, &self.unsettled, &head.closed, begin, |bytes| {
+        let end = read_records(&*fs, (&self.unsettled, 0), &head.closed, begin, |bytes| {
             turn.take(bytes)
         })?;
         if let End::Damaged(segment, damage) = end {

@@ -32,7 +32,7 @@ impl Head {
         let mut unknown: HashMap<&'static str, u64> = HashMap::new();
         let end = read_records(
             fs,
-            &list,
+            (&list, 0),
             &self.closed,
             |_| {},
             |bytes| {

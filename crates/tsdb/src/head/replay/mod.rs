@@ -8,7 +8,9 @@
 //! has been logged meanwhile, until nothing is left and batches go the usual way.
 
 mod catch_up;
+mod known;
 mod late;
+mod open_chunks;
 mod read;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +23,6 @@ use hashbrown::HashMap;
 use model::{Exemplar, Metadata};
 use parking_lot::{Mutex, RwLock};
 use tsdb_format::FormatError;
-use tsdb_format::wal::page::SegmentReader;
 use tsdb_format::wal::record::{self, RecordType, RefExemplar, RefMetadata, RefSeries};
 
 use super::chunk_files::{ChunkFiles, LoadedChunk};
@@ -30,18 +31,27 @@ use super::index::LabelIndex;
 use super::isolation::Isolation;
 use super::metrics::{HeadMetrics, Times};
 use super::out_of_order::OwnedValue;
-use super::series::{ChunkPolicy, SHARDS, Value, shard_of};
-use super::{Head, HeadOptions, LateLog, Recent, shards};
+use super::series::{SHARDS, Value, shard_of};
+use super::shortcut::{Found, Shortcut};
+use super::{Head, HeadOptions, LateLog, Recent, shards, shortcut};
 use crate::Error;
-use crate::fs::FileSystem;
-use crate::wal::{Segment, Writer, checkpoints, remove_temporary, repair, segments};
+use crate::wal::{
+    KnownSegments, Place, Segment, Writer, checkpoints, remove_temporary, repair, segments,
+};
 
+use known::{Floors, Known};
 use late::LateChunks;
 use read::{Decoded, End, decode, read_records};
 
 /// Greater references of a log get new ids: half of the 32 bits stay free for new series.
 const MAX_KEPT_ID: u64 = 1 << 31;
 const BATCH: usize = 4096;
+/// Types of records that the second reading has use for, other than samples.
+const OTHER: [u8; 3] = [
+    RecordType::Tombstones as u8,
+    RecordType::Exemplars as u8,
+    RecordType::Metadata as u8,
+];
 
 /// How far the replay has come.
 #[derive(Debug, Default)]
@@ -71,62 +81,8 @@ impl Sample {
     }
 }
 
-const FLOOR_PAGE: usize = 1024;
-
-/// The time up to which a series' samples of the log are not wanted, by id. Ids without series want
-/// none.
-#[derive(Default)]
-struct Floors {
-    /// Ids are dense as a rule, but a log may have any.
-    pages: Vec<Option<Box<[i64; FLOOR_PAGE]>>>,
-}
-
-impl Floors {
-    const UNKNOWN: i64 = i64::MAX;
-    const CLOSED: i64 = i64::MAX - 1;
-
-    #[inline]
-    fn get(&self, id: u64) -> i64 {
-        let place = usize::try_from(id).unwrap_or(usize::MAX);
-        match self.pages.get(place / FLOOR_PAGE) {
-            Some(Some(page)) => page[place % FLOOR_PAGE],
-            _ => Floors::UNKNOWN,
-        }
-    }
-
-    fn raise(&mut self, id: u32, to: i64) {
-        let place = id as usize;
-        if self.pages.len() <= place / FLOOR_PAGE {
-            self.pages.resize_with(place / FLOOR_PAGE + 1, || None);
-        }
-        let page = self.pages[place / FLOOR_PAGE]
-            .get_or_insert_with(|| Box::new([Floors::UNKNOWN; FLOOR_PAGE]));
-        let floor = &mut page[place % FLOOR_PAGE];
-        *floor = if *floor == Floors::UNKNOWN {
-            to
-        } else {
-            to.max(*floor)
-        };
-    }
-}
-
-impl Floors {
-    /// No sample of the series is wanted.
-    fn close(&mut self, id: u32) {
-        self.raise(id, Floors::CLOSED);
-    }
-}
-
-/// What is known of the log's series.
-struct Known<'a> {
-    head: &'a Head,
-    min_valid_ms: i64,
-    chunks: HashMap<u64, Vec<LoadedChunk>>,
-    floors: Floors,
-    last_segment: u64,
-    min_ms: i64,
-    max_ms: i64,
-}
+/// Full chunks by series, those of late samples, and whether all were found as they had been written.
+type Loaded = (HashMap<u64, Vec<LoadedChunk>>, LateChunks, bool);
 
 /// The part of the start that may take long: reading the samples of the log.
 pub struct Replay {
@@ -142,6 +98,7 @@ pub struct Replay {
     early: bool,
     floors: Floors,
     late: LateChunks,
+    shortcut: Option<Shortcut>,
 }
 
 /// Whether batches are taken before the log has been read.
@@ -183,6 +140,7 @@ impl Head {
             },
         )
         .map_err(Error::io(&chunks_dir))?;
+        let intact = damage.is_none();
         if let Some(error) = damage {
             metrics.chunk_corruptions.inc();
             tracing::warn!(%error, "loading on-disk chunks failed, the rest comes from the log");
@@ -210,6 +168,8 @@ impl Head {
             expiring: Mutex::new(HashMap::new()),
             aliases: RwLock::new(HashMap::new()),
             appenders: Mutex::new(Default::default()),
+            committing: RwLock::new(()),
+            noted: Mutex::default(),
             batches: Mutex::new(Vec::new()),
             metrics,
             closed: AtomicBool::new(false),
@@ -219,15 +179,15 @@ impl Head {
         };
         let exemplars = head.options.max_exemplars;
         head.metrics.exemplars_max.set(exemplars as f64);
-        let replay = head.prepare(chunks, late, min_valid_ms, start, started, progress)?;
+        let loaded = (chunks, late, intact);
+        let replay = head.prepare(loaded, min_valid_ms, start, started, progress)?;
         Ok((head, replay))
     }
 
     /// Finds the log's series, and starts a segment behind everything that is there.
     fn prepare(
         &self,
-        chunks: HashMap<u64, Vec<LoadedChunk>>,
-        late: LateChunks,
+        (chunks, late, intact): Loaded,
         min_valid_ms: i64,
         start: Start,
         started: Instant,
@@ -236,6 +196,7 @@ impl Head {
         let fs = &*self.options.fs;
         let wal = Head::wal_dir(&self.options.dir);
         remove_temporary(fs, &wal).map_err(Error::io(&wal))?;
+        shortcut::remove_temporary(fs, &self.options.dir)?;
         let checkpoint = checkpoints(fs, &wal).map_err(Error::io(&wal))?.pop();
         let after = checkpoint.as_ref().map_or(0, |(number, _)| number + 1);
         let mut list = segments(fs, &wal).map_err(Error::io(&wal))?;
@@ -250,6 +211,16 @@ impl Head {
         let last = list.last().map_or(first, |segment| segment.number);
         progress.max.store(last, Ordering::Relaxed);
 
+        let unsettled_from = catch_up::unsettled_from(fs, &self.options.dir).unwrap_or(own);
+        let settled = list.partition_point(|segment| segment.number < unsettled_from);
+        let found = Found {
+            files: intact.then_some(&self.files),
+            min_valid_ms,
+            checkpoint: checkpoint.as_ref().map(|(number, _)| *number),
+            segments: &list[..settled],
+        };
+        let shortcut = self.find_shortcut(&found);
+
         let mut known = Known {
             head: self,
             min_valid_ms,
@@ -258,25 +229,41 @@ impl Head {
             last_segment: last,
             min_ms: i64::MAX,
             max_ms: i64::MIN,
+            segments: KnownSegments::new(),
         };
         if let Some((_, dir)) = &checkpoint {
             let list = segments(fs, dir).map_err(Error::io(dir))?;
-            known.folder(fs, &list)?;
+            known.folder(fs, &list, 0)?;
+            known.segments.clear();
         }
-        known.folder(fs, &list)?;
-        let (floors, min_ms, max_ms) = (known.floors, known.min_ms, known.max_ms);
+        match &shortcut {
+            None => known.folder(fs, &list, 0)?,
+            Some(shortcut) => {
+                known.shortcut(shortcut);
+                let behind = list.partition_point(|s| s.number < shortcut.from.segment);
+                known.folder(fs, &list[behind..], shortcut.from.offset)?;
+            }
+        }
+        let Known {
+            floors,
+            min_ms,
+            max_ms,
+            segments: known,
+            ..
+        } = known;
         if min_ms <= max_ms {
             self.widen(min_ms, max_ms);
         }
-        let unsettled_from = catch_up::unsettled_from(fs, &self.options.dir).unwrap_or(own);
         if start == Start::Early {
             catch_up::note_unsettled(fs, &self.options.dir, unsettled_from.min(own))?;
         }
-        self.open_wal(own)?;
-        let unsettled = list
-            .iter()
-            .position(|segment| segment.number >= unsettled_from)
-            .map_or_else(Vec::new, |at| list.split_off(at));
+        self.open_wal(own, known)?;
+        let unsettled = list.split_off(settled);
+        let (place, bytes) = shortcut.as_ref().map_or_else(
+            || (Place { segment: first, offset: 0 }, 0),
+            |shortcut| (shortcut.from, shortcut.bytes()),
+        );
+        self.set_noted(place, bytes);
         Ok(Replay {
             started,
             min_valid_ms,
@@ -287,11 +274,25 @@ impl Head {
             early: start == Start::Early,
             floors,
             late,
+            shortcut,
         })
     }
 
-    /// Starts segment `number`.
-    fn open_wal(&self, number: u64) -> Result<(), Error> {
+    /// What of the log need not be read.
+    fn find_shortcut(&self, found: &Found<'_>) -> Option<Shortcut> {
+        let options = &self.options;
+        options.shortcut_log_bytes?;
+        match Shortcut::find(&*options.fs, &options.dir, found) {
+            Ok(shortcut) => shortcut,
+            Err(reason) => {
+                tracing::info!(reason, "the log is read as a whole");
+                None
+            }
+        }
+    }
+
+    /// Starts segment `number` behind those that are known.
+    fn open_wal(&self, number: u64, known: KnownSegments) -> Result<(), Error> {
         let options = &self.options;
         let dir = Head::wal_dir(&options.dir);
         options.fs.create_dir_all(&dir).map_err(Error::io(&dir))?;
@@ -303,7 +304,9 @@ impl Head {
             options.wal_compression,
             Some(self.metrics.wal.clone()),
         );
-        *self.wal.lock() = Some(writer.map_err(Error::io(&dir))?);
+        let mut writer = writer.map_err(Error::io(&dir))?;
+        writer.adopt(known);
+        *self.wal.lock() = Some(writer);
         Ok(())
     }
 
@@ -344,11 +347,7 @@ impl Head {
 
     /// Appends what arrives; answers the range of the samples.
     fn append_replayed(&self, receiver: &Receiver<Vec<Sample>>) -> (i64, i64) {
-        let policy = ChunkPolicy {
-            files: &self.files,
-            range_ms: self.options.block_ms,
-            samples_per_chunk: self.options.samples_per_chunk,
-        };
+        let policy = self.policy();
         let (mut min_ms, mut max_ms) = (i64::MAX, i64::MIN);
         let mut new_chunks = 0;
         for batch in receiver {
@@ -391,98 +390,6 @@ impl Head {
             .lock()
             .get(id)
             .map(|series| series.id)
-    }
-}
-
-impl Known<'_> {
-    /// Finds the series of a folder's segments, up to the first damage: that is for the replay
-    /// itself to report and to repair.
-    fn folder(&mut self, fs: &dyn FileSystem, list: &[Segment]) -> Result<(), Error> {
-        const WANTED: [u8; 2] = [RecordType::Series as u8, RecordType::Tombstones as u8];
-        for segment in list {
-            let data = fs.map(&segment.path).map_err(Error::io(&segment.path))?;
-            let mut reader = SegmentReader::new(&data);
-            loop {
-                let record = match reader.next_of_types(&WANTED) {
-                    Ok(Some(record)) => record,
-                    Ok(None) => break,
-                    Err(_) => return Ok(()),
-                };
-                if self.take(record).is_err() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, record: &[u8]) -> Result<(), FormatError> {
-        match decode(record)? {
-            Some(Decoded::Series(series)) => {
-                for series in series.iter().filter(|series| !series.labels.is_empty()) {
-                    self.series(series);
-                }
-            }
-            // Before their labels come again under another number.
-            Some(Decoded::Tombstones(stones)) => {
-                for stone in stones.iter().filter(|stone| stone.is_eviction()) {
-                    if let Some(id) = self.head.resolve(stone.reference) {
-                        self.head.replay_eviction(id, self.last_segment);
-                        self.floors.close(id);
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn series(&mut self, series: &RefSeries) {
-        let Some(id) = self.head.replay_series(series) else {
-            return;
-        };
-        self.floors.raise(id, self.min_valid_ms.saturating_sub(1));
-        if let Some(chunks) = self.chunks.remove(&series.reference) {
-            self.attach(id, chunks);
-        }
-    }
-
-    /// Gives a series the full chunks that were found for it.
-    fn attach(&mut self, id: u32, mut chunks: Vec<LoadedChunk>) {
-        chunks.retain(|chunk| chunk.max_ms >= self.min_valid_ms);
-        if chunks.is_empty() {
-            return;
-        }
-        let head = self.head;
-        // The log may have given the series two references: chunks of both, in any order.
-        let mut shard = head.shards[shard_of(id)].lock();
-        let mut all: Vec<(i64, i64, u64)> = chunks
-            .iter()
-            .map(|chunk| (chunk.min_ms, chunk.max_ms, chunk.reference))
-            .collect();
-        let before = shard.get(id).map_or(0, |series| series.full_count());
-        if let Some(series) = shard.get(id).filter(|_| before > 0) {
-            all.extend(shard.full_chunks(series).filter_map(|reference| {
-                let chunk = head.files.read(reference).ok()?;
-                Some((chunk.min_ms, chunk.max_ms, reference))
-            }));
-        }
-        all.sort_unstable();
-        let mut last = i64::MIN;
-        let mut references = Vec::with_capacity(all.len());
-        for (min_ms, max_ms, reference) in all {
-            // Both may have written the same samples.
-            if references.is_empty() || min_ms > last {
-                last = max_ms;
-                references.push(reference);
-                self.min_ms = self.min_ms.min(min_ms);
-                self.max_ms = self.max_ms.max(max_ms);
-            }
-        }
-        shard.set_full(id, &references);
-        let more = references.len() as f64 - before as f64;
-        head.metrics.chunks.add(more);
-        self.floors.raise(id, last);
     }
 }
 
@@ -529,6 +436,20 @@ impl Replay {
             // Numbers change their meaning along the log: from its beginning, once more.
             head.aliases.write().clear();
         }
+        // Whose open chunks they are is plain only then.
+        let shortcut = self.shortcut.as_ref().filter(|_| plain);
+        head.metrics.skipped_bytes.set(0.0);
+        if let Some(shortcut) = shortcut {
+            let bytes = shortcut.skipped_bytes();
+            head.metrics.skipped_bytes.set(bytes as f64);
+            let Place { segment, offset } = shortcut.from;
+            tracing::info!(
+                bytes,
+                segment,
+                offset,
+                "samples of the log before here are known"
+            );
+        }
         let workers = std::thread::available_parallelism()
             .map_or(2, usize::from)
             .clamp(1, SHARDS);
@@ -537,7 +458,17 @@ impl Replay {
                 (0..workers).map(|_| bounded::<Vec<Sample>>(8)).unzip();
             let handles: Vec<_> = receivers
                 .into_iter()
-                .map(|receiver| scope.spawn(move || head.append_replayed(&receiver)))
+                .enumerate()
+                .map(|(worker, receiver)| {
+                    scope.spawn(move || {
+                        let restored = shortcut.map(|shortcut| {
+                            head.restore_open(shortcut, &self.floors, (worker, workers))
+                        });
+                        let (min, max) = restored.unwrap_or((i64::MAX, i64::MIN));
+                        let (first, last) = head.append_replayed(&receiver);
+                        (min.min(first), max.max(last))
+                    })
+                })
                 .collect();
             let mut router = Router {
                 head,
@@ -552,10 +483,10 @@ impl Replay {
             if let Some(dir) = &self.checkpoint {
                 result = segments(fs, dir)
                     .map_err(Error::io(dir))
-                    .and_then(|list| self.folder(&mut router, dir, &list, None));
+                    .and_then(|list| self.folder(&mut router, dir, (&list, 0), None));
             }
             if result.is_ok() {
-                result = self.folder(&mut router, &wal, &self.list, Some(progress));
+                result = self.log(&mut router, shortcut, &wal, progress);
             }
             router.flush();
             head.count_unknown(std::mem::take(&mut router.unknown));
@@ -571,12 +502,35 @@ impl Replay {
         })
     }
 
-    /// Replays the segments of the log or of a checkpoint.
+    /// Replays the log, but for what a shortcut spares.
+    fn log(
+        &self,
+        router: &mut Router<'_>,
+        shortcut: Option<&Shortcut>,
+        dir: &Path,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let Some(shortcut) = shortcut else {
+            return self.folder(router, dir, (&self.list, 0), Some(progress));
+        };
+        let begin = |number| progress.current.store(number, Ordering::Relaxed);
+        if let Err((segment, damage)) =
+            shortcut.records(&OTHER, begin, |bytes| router.take(bytes))
+        {
+            return self.end(router.head, dir, End::Damaged(segment, damage), true);
+        }
+        let from = shortcut.from;
+        let behind = self.list.partition_point(|s| s.number < from.segment);
+        let list = &self.list[behind..];
+        self.folder(router, dir, (list, from.offset), Some(progress))
+    }
+
+    /// Replays the segments of the log or of a checkpoint, the first one from a position on.
     fn folder(
         &self,
         router: &mut Router<'_>,
         dir: &Path,
-        list: &[Segment],
+        (list, position): (&[Segment], u64),
         progress: Option<&Progress>,
     ) -> Result<(), Error> {
         let head = router.head;
@@ -586,7 +540,14 @@ impl Replay {
             }
         };
         let fs = &*head.options.fs;
-        match read_records(fs, list, &head.closed, begin, |bytes| router.take(bytes))? {
+        let list = (list, position);
+        let end = read_records(fs, list, &head.closed, begin, |bytes| router.take(bytes))?;
+        self.end(head, dir, end, progress.is_some())
+    }
+
+    /// Repairs what was found damaged in the log, if it `is_log`, or in a checkpoint.
+    fn end(&self, head: &Head, dir: &Path, end: End, is_log: bool) -> Result<(), Error> {
+        match end {
             End::Whole => Ok(()),
             End::Damaged(segment, damage) => {
                 head.metrics.wal_corruptions.inc();
@@ -597,8 +558,8 @@ impl Replay {
                 );
                 // What an earlier start took while it was reading does not depend on what is cut.
                 let keep = self.unsettled.first().map_or(self.own, |own| own.number);
-                let keep = progress.is_some().then_some(keep);
-                repair(fs, dir, &segment, &damage, keep).map_err(Error::io(dir))
+                let keep = is_log.then_some(keep);
+                repair(&*head.options.fs, dir, &segment, &damage, keep).map_err(Error::io(dir))
             }
         }
     }

@@ -10,7 +10,7 @@ use tsdb_format::wal::record::{
 
 use crate::Error;
 use crate::fs::FileSystem;
-use crate::wal::{Damage, Segment, read_segment};
+use crate::wal::{Damage, Segment, read_segment_from};
 
 /// A decoded record.
 pub(super) enum Decoded {
@@ -63,13 +63,14 @@ pub(super) enum End {
     Damaged(Segment, Damage),
 }
 
-/// Hands the records of segments to `take`, in order; `begin` is told of every segment.
+/// Hands the records of segments to `take`, in order, those of the first one from a position on; `begin`
+/// is told of every segment.
 ///
 /// # Errors
 /// A file that cannot be read, and [`Error::Closed`] where `stop` was set meanwhile.
 pub(super) fn read_records(
     fs: &dyn FileSystem,
-    list: &[Segment],
+    (list, mut position): (&[Segment], u64),
     stop: &AtomicBool,
     mut begin: impl FnMut(u64),
     mut take: impl FnMut(&[u8]) -> Result<(), FormatError>,
@@ -77,7 +78,7 @@ pub(super) fn read_records(
     for segment in list {
         begin(segment.number);
         let mut stopped = false;
-        let read = read_segment(fs, &segment.path, |bytes| {
+        let read = read_segment_from(fs, &segment.path, std::mem::take(&mut position), |bytes| {
             if stop.load(Ordering::Relaxed) {
                 stopped = true;
                 // Ends the reading; the error is not looked at.
