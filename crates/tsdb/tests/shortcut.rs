@@ -128,7 +128,10 @@ impl World {
                 batch.append(0, &labels(5), 0, now - 250, 0.5).unwrap();
             }
             let count = (now / 100) as u64;
-            let spans = vec![Span { offset: 0, length: 2 }];
+            let spans = vec![Span {
+                offset: 0,
+                length: 2,
+            }];
             let histogram = Histogram {
                 count,
                 sum: now as f64,
@@ -138,7 +141,9 @@ impl World {
             };
             let label = Labels::from_pairs([("__name__", "h")]);
             if histogram.validate().is_ok() {
-                batch.append_histogram(0, &label, 0, now, &histogram).unwrap();
+                batch
+                    .append_histogram(0, &label, 0, now, &histogram)
+                    .unwrap();
             }
             let float = FloatHistogram {
                 count: now as f64,
@@ -148,7 +153,9 @@ impl World {
                 ..FloatHistogram::default()
             };
             let label = Labels::from_pairs([("__name__", "f")]);
-            batch.append_float_histogram(0, &label, 0, now, &float).unwrap();
+            batch
+                .append_float_histogram(0, &label, 0, now, &float)
+                .unwrap();
             batch.commit().unwrap();
         }
     }
@@ -267,9 +274,7 @@ fn deletions_and_ended_series_stay_what_they_are() {
     let mut batch = db.appender();
     for i in 8..20 {
         let t = world.next + 10;
-        batch
-            .append(0, &labels(i), 0, t, model::STALE_NAN)
-            .unwrap();
+        batch.append(0, &labels(i), 0, t, model::STALE_NAN).unwrap();
     }
     batch.commit().unwrap();
     db.set_stale_series_threshold(0.01);
@@ -363,7 +368,9 @@ fn doubt_makes_a_start_read_all() {
     for file in &chunks {
         let name = file.file_name().unwrap();
         let file = |dir: &Path| dir.join("chunks_head").join(name);
-        whole("no chunk file", &|dir| std::fs::remove_file(file(dir)).unwrap());
+        whole("no chunk file", &|dir| {
+            std::fs::remove_file(file(dir)).unwrap()
+        });
         whole("a damaged chunk", &|dir| {
             rewrite(&file(dir), &|bytes| {
                 let middle = bytes.len() / 2;
@@ -447,8 +454,7 @@ fn two_numbers_of_one_series() {
     drop(db);
     let fs: std::sync::Arc<dyn tsdb::fs::FileSystem> = std::sync::Arc::new(tsdb::fs::RealFs);
     let wal = world.dir().join("wal");
-    let mut writer =
-        tsdb::wal::Writer::open(fs, &wal, 1 << 20, Compression::Snappy, None).unwrap();
+    let mut writer = tsdb::wal::Writer::open(fs, &wal, 1 << 20, Compression::Snappy, None).unwrap();
     let (mut series, mut samples) = (Vec::new(), Vec::new());
     encode_series([(7_777, &labels(1))], &mut series);
     let late = RefSample {

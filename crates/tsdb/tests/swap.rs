@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -361,5 +363,67 @@ fn we_open_prometheus() {
         let again = peer.content(end_ms, "1h");
         assert_eq!(differ(&want, &again), "", "back after {signal}");
         peer.stop("-TERM");
+    }
+}
+
+/// What we noted of the log before Prometheus wrote to it is not held against what it wrote.
+#[test]
+fn prometheus_writes_in_between() {
+    let Some(binary) = prometheus() else { return };
+    let config = "global: {scrape_interval: 200ms, scrape_timeout: 150ms}\n\
+        storage: {tsdb: {out_of_order_time_window: 30m}}\n\
+        scrape_configs: [{job_name: self, scrape_protocols: [PrometheusProto], static_configs: [{targets: ['127.0.0.1:PORT']}]}]\n";
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("data");
+    let noting = |dir: &Path, shortcut_log_bytes| Options {
+        shortcut_log_bytes,
+        ..options(dir)
+    };
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let start_ms = now.as_millis() as i64 / 15_000 * 15_000 - 4 * 3_600_000;
+    let db = Db::open(noting(&dir, Some(0))).unwrap();
+    fill(&db, start_ms);
+    db.tick(0).unwrap();
+    assert!(dir.join("wal_shortcut").exists());
+    let before = ours(&db, i64::MIN, i64::MAX);
+    drop(db);
+    let mut want = before.clone();
+    for round in 0..2 {
+        let peer = Peer::start(&binary, &dir, config);
+        let started = Instant::now();
+        let mut written = Content::new();
+        while written.len() < want.len().max(300) {
+            assert!(started.elapsed() < Duration::from_secs(60), "no samples");
+            std::thread::sleep(Duration::from_millis(500));
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
+            // What is older than a second does not change any more.
+            written = peer.content(now.as_millis() as i64 - 1000, "1d");
+        }
+        want = written;
+        peer.stop("-KILL");
+        // A start that reads all and one that may not: what both find has what Prometheus had.
+        let mut found = Vec::new();
+        for shortcut in [None, Some(0)] {
+            let copy = tmp
+                .path()
+                .join(format!("copy-{round}-{}", shortcut.is_some()));
+            folder::copy(&dir, &copy);
+            let db = Db::open(noting(&copy, shortcut)).unwrap();
+            found.push(ours(&db, i64::MIN, i64::MAX));
+        }
+        assert_eq!(differ(&found[0], &found[1]), "", "round {round}");
+        for (labels, samples) in before.iter().chain(&want) {
+            let found = &found[1][labels];
+            let missing = samples.iter().find(|(t, v)| found.get(*t) != Some(v));
+            assert_eq!(missing, None, "round {round}: {labels}");
+        }
+        // And ours again: what is noted now counts Prometheus' samples in.
+        let db = Db::open(noting(&dir, Some(0))).unwrap();
+        db.tick(0).unwrap();
+        drop(db);
     }
 }

@@ -417,7 +417,10 @@ impl ChunkFiles {
 
     /// The number of the oldest file.
     pub fn first_number(&self) -> Option<u32> {
-        self.maps.read().first_key_value().map(|(number, _)| *number)
+        self.maps
+            .read()
+            .first_key_value()
+            .map(|(number, _)| *number)
     }
 
     /// The first `len` bytes of a file, if it has as many.

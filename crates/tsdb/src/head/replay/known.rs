@@ -204,4 +204,3 @@ impl Known<'_> {
         self.floors.raise(id, last);
     }
 }
-

@@ -260,7 +260,15 @@ impl Head {
         self.open_wal(own, known)?;
         let unsettled = list.split_off(settled);
         let (place, bytes) = shortcut.as_ref().map_or_else(
-            || (Place { segment: first, offset: 0 }, 0),
+            || {
+                (
+                    Place {
+                        segment: first,
+                        offset: 0,
+                    },
+                    0,
+                )
+            },
             |shortcut| (shortcut.from, shortcut.bytes()),
         );
         self.set_noted(place, bytes);
@@ -514,8 +522,7 @@ impl Replay {
             return self.folder(router, dir, (&self.list, 0), Some(progress));
         };
         let begin = |number| progress.current.store(number, Ordering::Relaxed);
-        if let Err((segment, damage)) =
-            shortcut.records(&OTHER, begin, |bytes| router.take(bytes))
+        if let Err((segment, damage)) = shortcut.records(&OTHER, begin, |bytes| router.take(bytes))
         {
             return self.end(router.head, dir, End::Damaged(segment, damage), true);
         }

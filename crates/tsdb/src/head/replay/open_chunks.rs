@@ -86,16 +86,17 @@ impl Head {
 }
 
 /// The samples of an open chunk from a time on.
-fn samples_from(
-    open: &OpenState<'_>,
-    min_ms: i64,
-) -> Result<Vec<(i64, OwnedValue)>, FormatError> {
+fn samples_from(open: &OpenState<'_>, min_ms: i64) -> Result<Vec<(i64, OwnedValue)>, FormatError> {
     let mut samples = Vec::new();
     match open.encoding {
         Encoding::Xor => {
             let (mut times, mut values) = (Vec::new(), Vec::new());
             xor::decode(open.data, min_ms, i64::MAX, &mut times, &mut values)?;
-            samples.extend(times.into_iter().zip(values.into_iter().map(OwnedValue::Float)));
+            samples.extend(
+                times
+                    .into_iter()
+                    .zip(values.into_iter().map(OwnedValue::Float)),
+            );
         }
         Encoding::Histogram => {
             histogram::decode_integer(open.data, false, min_ms, i64::MAX, |t, _, h| {

@@ -145,7 +145,9 @@ fn check_surroundings(facts: &Facts, found: &Found<'_>) -> Result<(), String> {
     }
     for (number, bytes, sum) in &facts.chunk_files {
         if files.with_file(*number, *bytes, sum_of_tail) != Some(*sum) {
-            return Err(format!("head chunk file {number} is another one, or too short"));
+            return Err(format!(
+                "head chunk file {number} is another one, or too short"
+            ));
         }
     }
     Ok(())
