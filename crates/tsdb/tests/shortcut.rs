@@ -471,3 +471,61 @@ fn two_numbers_of_one_series() {
     let samples = &found.samples[&labels(1).to_string()];
     assert!(samples.contains_key(&(world.next + 50)));
 }
+
+/// What is noted while others append is true of what they append.
+#[test]
+fn noted_while_others_append() {
+    let world = World::new();
+    let done = |threads: &[std::thread::ScopedJoinHandle<'_, ()>]| {
+        threads
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+    };
+    for round in 0..3i64 {
+        let db = world.open();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3i64)
+                .map(|thread| {
+                    let db = &db;
+                    scope.spawn(move || {
+                        for step in 0..200 {
+                            let t = 1_000_000 + round * 2_000 + step * 10;
+                            let mut batch = db.appender();
+                            for i in 0..30 {
+                                let labels = labels(1000 + thread * 100 + i);
+                                batch.append(0, &labels, 0, t, t as f64).unwrap();
+                            }
+                            // A new series now and then, with a sample at once.
+                            let young = labels(10_000 + thread * 1000 + round * 200 + step / 10);
+                            batch.append(0, &young, 0, t, t as f64).unwrap();
+                            batch.commit().unwrap();
+                        }
+                    })
+                })
+                .collect();
+            let mut ticks = 0;
+            while !done(&threads) || ticks == 0 {
+                db.tick(0).unwrap();
+                ticks += 1;
+            }
+        });
+        drop(db);
+        let (_, found) = world.same(|_| {});
+        let steps: Vec<i64> = (0..=round)
+            .flat_map(|round| (0..200).map(move |step| 1_000_000 + round * 2_000 + step * 10))
+            .collect();
+        for thread in 0..3 {
+            for i in 0..30 {
+                let samples = &found.samples[&labels(1000 + thread * 100 + i).to_string()];
+                assert!(
+                    samples.keys().eq(steps.iter()),
+                    "round {round}: {samples:?}"
+                );
+            }
+            for young in 0..20 {
+                let name = labels(10_000 + thread * 1000 + round * 200 + young).to_string();
+                assert_eq!(found.samples[&name].len(), 10, "round {round}: {name}");
+            }
+        }
+    }
+}
