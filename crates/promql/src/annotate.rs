@@ -379,7 +379,8 @@ impl Notes {
                 Some((kept, merged)) => {
                     let ranks = ranks.get_or_insert_with(|| evaluation_order(expr));
                     let rank = |pos: &PosRange| ranks.get(&(pos.start, pos.end)).copied();
-                    if rank(&pos) > rank(kept) {
+                    // Of arguments of one call the last one speaks last.
+                    if rank(&pos) >= rank(kept) {
                         *kept = pos;
                     }
                     match (merged, how) {

@@ -66,13 +66,13 @@ impl FloatHistogram {
             *count = kept.take(bucket, spread);
         }
         if let Some(zero) = zero {
-            self.zero_count = kept.take(&zero, Spread::Linear);
+            self.zero_count = kept.take_share(&zero, Spread::Linear);
         }
         if kept.cut {
             self.sum = if kept.count == 0.0 { 0.0 } else { kept.sum };
             self.count = kept.count;
+            self.compact(0);
         }
-        self.compact(0);
     }
 }
 
@@ -92,6 +92,15 @@ impl Kept {
         if bucket.count == 0.0 {
             return 0.0;
         }
+        // Neither below nor above what is no number.
+        if self.bound.is_nan() {
+            self.cut = true;
+            return 0.0;
+        }
+        self.take_share(bucket, spread)
+    }
+
+    fn take_share(&mut self, bucket: &Bucket, spread: Spread) -> f64 {
         let (count, middle) = if bucket.lower.is_infinite() || bucket.upper.is_infinite() {
             self.of_infinite(bucket)
         } else {

@@ -39,7 +39,7 @@ pub(crate) fn eval<'q>(
             return none_of(query, vect);
         }
         if has_nan {
-            return failed("Ratio value is NaN");
+            return refuse(query, vect, "Ratio value is NaN");
         }
         for (got, to, wrong) in [(max, 1.0, max > 1.0), (min, -1.0, min < -1.0)] {
             if wrong {
@@ -56,13 +56,15 @@ pub(crate) fn eval<'q>(
             return none_of(query, vect);
         }
         if has_nan {
-            return failed("Parameter value is NaN");
+            return refuse(query, vect, "Parameter value is NaN");
         }
         if min <= MIN_INTEGER {
-            return failed(format!("Scalar value {} underflows int64", go(min)));
+            let text = format!("Scalar value {} underflows int64", go(min));
+            return refuse(query, vect, &text);
         }
         if max >= MAX_INTEGER {
-            return failed(format!("Scalar value {} overflows int64", go(max)));
+            let text = format!("Scalar value {} overflows int64", go(max));
+            return refuse(query, vect, &text);
         }
     }
     match aggregate.op {
@@ -81,6 +83,12 @@ fn none_of<'q>(query: &'q Query<'q>, vect: Vect<'q>) -> Result<Vect<'q>, QueryEr
 }
 
 /// The extreme as upstream finds it: a NaN at the start stays.
+/// Fails, but with what is wrong with the vector if it cannot be evaluated either.
+fn refuse<'q>(query: &'q Query<'q>, vect: Vect<'q>, text: &str) -> Result<Vect<'q>, QueryError> {
+    vect.for_each(query, |_, _| Ok(()))?;
+    failed(text)
+}
+
 fn fold(values: &[f64], empty: f64, better: fn(f64, f64) -> bool) -> f64 {
     let mut values = values.iter().copied();
     let Some(mut found) = values.next() else {

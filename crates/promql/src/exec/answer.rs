@@ -11,7 +11,7 @@ use super::window::{Ranges, ranges};
 use super::{Grid, Out, PHASE, Query, Scope, eval, same_labelset, subquery};
 use crate::ast::{Expr, ValueType};
 use crate::functions::extended::extend;
-use crate::functions::window::{Flags, window_of};
+use crate::functions::window::window_of;
 use crate::query_error::QueryError;
 use crate::value::{MatrixSeries, SampleValue, Value, VectorSample};
 
@@ -26,6 +26,7 @@ pub(crate) fn instant<'q>(
         return match expr.unwrapped() {
             Expr::Subquery(sub) => {
                 let computed = subquery::compute(query, sub, scope, scope.looked)?;
+                scope.looked.gather();
                 let series = cleaned(query, computed.metas, computed.columns)?;
                 Ok((matrix(series, computed.grid), computed.usage))
             }
@@ -172,7 +173,8 @@ fn range_vector<'q>(
     let end_ms = ranges.references.first;
     let start_ms = end_ms - ranges.range_ms;
     let mut out: Vec<MatrixSeries> = Vec::new();
-    let mut size = 0u64;
+    // What is looked at, and what of it is in the answer: extended ranges look further.
+    let (mut size, mut result) = (0u64, 0u64);
     let mut held = Vec::new();
     for (i, meta) in ranges.metas.iter().enumerate() {
         query.cancel.check(PHASE)?;
@@ -198,33 +200,40 @@ fn range_vector<'q>(
             labels: meta.labels.clone(),
             ..MatrixSeries::default()
         };
-        if ranges.anchored || ranges.smoothed {
-            let mut flags = Flags::default();
-            let extended = extend(&window, start_ms, end_ms, ranges.smoothed, &mut flags);
-            for note in flags.notes(meta.labels.metric_name()) {
-                query.notes.add(note, ranges.pos);
+        let extended = if ranges.anchored {
+            "anchored"
+        } else if ranges.smoothed {
+            "smoothed"
+        } else {
+            ""
+        };
+        if !extended.is_empty() {
+            if !window.histograms.is_empty() {
+                return super::failed(format!(
+                    "{extended} modifier is not supported with histograms"
+                ));
             }
-            one.float_ms = extended.float_ms;
-            one.floats = extended.floats;
-            one.histogram_ms = extended.histogram_ms;
-            one.histograms = extended.histograms;
+            let bounds = (start_ms, end_ms);
+            (one.float_ms, one.floats) = extend(&window, bounds, ranges.smoothed);
+            result += one.floats.len() as u64;
         } else {
             one.float_ms = window.float_ms.to_vec();
             one.floats = window.floats.to_vec();
             one.histogram_ms = window.histogram_ms.to_vec();
             one.histograms = window.histograms.iter().map(Arc::clone).collect();
+            result += window.size();
         }
         if !one.is_empty() {
             out.push(one);
         }
     }
-    scope.looked.add(query.stats, &[size]);
+    scope.looked.add(query.stats, &[result]);
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
     if out.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
         return same_labelset();
     }
     let mut usage = Usage::empty(1);
-    usage.counts[0] = size;
+    usage.counts[0] = result;
     usage.peak = size;
     Ok((Value::Matrix(out), usage))
 }

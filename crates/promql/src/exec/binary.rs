@@ -39,6 +39,10 @@ pub(crate) fn eval<'q>(
                 usage: right,
             },
         ) => {
+            if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+                let op = golang::strconv::quote(op.as_str());
+                return failed(format!("operator {op} not allowed for Scalar operations"));
+            }
             for (a, b) in values.iter_mut().zip(others) {
                 *a = arithmetic(op, *a, b);
             }

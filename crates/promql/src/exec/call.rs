@@ -257,9 +257,19 @@ fn labels_of_absence(arg: &Expr) -> Labels {
         Expr::Matrix(matrix) => &matrix.selector.matchers,
         _ => return Labels::empty(),
     };
+    // Upstream's storage puts matchers that only leave out series last, in the selector itself.
+    let must_be_set = |name: &str| {
+        let mut same = matchers.iter().filter(|matcher| &*matcher.name == name);
+        same.any(|matcher| !matcher.matches_empty())
+    };
+    let leaves_out = |matcher: &&Matcher| {
+        let negative = matches!(matcher.kind, MatchKind::NotEqual | MatchKind::NotRegexp);
+        (negative && matcher.matches_empty()) || !must_be_set(&matcher.name)
+    };
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(leaves_out);
     let mut builder = LabelsBuilder::new(Labels::empty());
     let mut seen: Vec<&str> = Vec::new();
-    for matcher in matchers {
+    for matcher in first.into_iter().chain(last) {
         if &*matcher.name == model::labels::METRIC_NAME {
             continue;
         }
@@ -284,9 +294,7 @@ fn timestamp<'q>(
         Expr::StepInvariant(inner) => &**inner,
         arg => arg,
     };
-    if let Expr::Vector(selector) = arg
-        && !selector.smoothed
-    {
+    if let Expr::Vector(selector) = arg {
         return selector::lookup(query, selector, scope, wanted)?.without_name(query, Clash::Merge);
     }
     let vect = eval_vector(query, &call.args[0], scope)?;

@@ -203,7 +203,8 @@ fn warn_quantiles(query: &Query<'_>, quantiles: &[f64], pos: PosRange) {
     }
 }
 
-/// The quantile of a group at every step.
+/// The quantile of a group at every step. `told` are the steps at which it was said that its buckets
+/// had to be fixed: another quantile of the same buckets does not say it again.
 fn quantile_column(
     query: &Query<'_>,
     histograms: &Histograms<'_>,
@@ -211,7 +212,9 @@ fn quantile_column(
     quantiles: &[f64],
     vector_pos: PosRange,
     scope: &Scope<'_>,
+    told: &mut Vec<bool>,
 ) -> Column {
+    told.resize(histograms.len, false);
     let metric = group.labels.metric_name();
     let classic_metric = if query.options.delayed_name_removal {
         metric
@@ -245,7 +248,9 @@ fn quantile_column(
         }
         AtStep::Classic(buckets) => {
             let (value, forced) = bucket_quantile(quantiles[step], buckets);
-            if let Some(forced) = forced {
+            if let Some(forced) = forced
+                && !std::mem::replace(&mut told[step], true)
+            {
                 let t_ms = scope.grid.at(step);
                 query.notes.add_monotonicity(
                     classic_metric,
@@ -279,7 +284,9 @@ pub(crate) fn quantile<'q>(
         .groups
         .iter()
         .map(|group| {
-            let column = quantile_column(query, &histograms, group, &quantiles, places, scope);
+            let told = &mut Vec::new();
+            let column =
+                quantile_column(query, &histograms, group, &quantiles, places, scope, told);
             (meta_of(group), column)
         })
         .collect();
@@ -311,6 +318,7 @@ pub(crate) fn quantiles<'q>(
     let histograms = collect(query, &call.args[0], scope)?;
     let places = call.args[0].pos();
     let mut series: Vec<(Meta, Column)> = Vec::new();
+    let mut told = vec![Vec::new(); histograms.groups.len()];
     for values in &wanted {
         // A quantile that varies gives a series for each of its values.
         let mut distinct: Vec<f64> = Vec::new();
@@ -319,8 +327,8 @@ pub(crate) fn quantiles<'q>(
                 distinct.push(*q);
             }
         }
-        for group in &histograms.groups {
-            let all = quantile_column(query, &histograms, group, values, places, scope);
+        for (group, told) in histograms.groups.iter().zip(&mut told) {
+            let all = quantile_column(query, &histograms, group, values, places, scope, told);
             for q in &distinct {
                 let mut column = Column::absent(histograms.len);
                 for step in all.present() {

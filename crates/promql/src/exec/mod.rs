@@ -130,6 +130,15 @@ impl Looked {
 }
 
 impl Looked {
+    /// All that was counted by steps of a subquery counts for the one step of the query.
+    fn gather(&self) {
+        let per_step = self.per_step.lock();
+        let mut per_step = per_step.unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !per_step.is_empty() {
+            *per_step = vec![per_step.iter().sum()];
+        }
+    }
+
     /// What was counted so far, for [`Looked::since`].
     fn seen(&self, level: StatsLevel) -> Vec<u64> {
         if level == StatsLevel::PerStep {

@@ -190,7 +190,7 @@ fn hints_as_read(columns: &Columns, reads: Reads) -> Vec<CounterResetHint> {
 }
 
 /// Removes stale markers; usually there are none.
-fn drop_stale(columns: &mut Columns) {
+pub(crate) fn drop_stale(columns: &mut Columns) {
     if columns.floats.iter().any(|v| is_stale(*v)) {
         let keep: Vec<bool> = columns.floats.iter().map(|v| !is_stale(*v)).collect();
         retain(&mut columns.float_ms, &keep);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use storage::{Columns, Last};
 
 use super::columns::{ABSENT, Column, Grid, is_absent};
-use super::samples::{Reads, Stored, with_scratch};
+use super::samples::{Reads, Stored, drop_stale, with_scratch};
 use super::select::{self, Span};
 use super::vect::{Leaf, Tally, Vect};
 use super::{Query, Scope};
-use crate::annotate::Note;
-use crate::ast::{At, Expr, PosRange, VectorSelector};
+use crate::ast::{At, Expr, VectorSelector};
+use crate::functions::extended::smooth_at;
+use crate::functions::window::Flags;
 use crate::query_error::QueryError;
 
 /// At which times samples are looked up for the steps of a grid: offset and `@` applied.
@@ -122,7 +123,8 @@ fn from_matchers<'q>(
         references,
         lookback,
         wanted,
-        smoothed: selector.smoothed,
+        // As upstream: smoothing changes no timestamp.
+        smoothed: selector.smoothed && wanted == Wanted::Value,
         query,
         selector,
     };
@@ -153,10 +155,26 @@ impl Leaf for Instant<'_> {
         with_scratch(|samples| {
             tally.read += self.stored.decode(i, samples)?;
             if self.smoothed {
-                self.smooth(i, samples, out, tally)?;
-            } else {
-                look_back(samples, self.references, self.lookback, self.wanted, out);
+                // As upstream: what is interpolated is not counted.
+                self.smooth(i, samples, out);
+                return Ok(());
             }
+            let look_back = |wanted, out: &mut Column| {
+                look_back(samples, self.references, self.lookback, wanted, out);
+            };
+            if self.wanted == Wanted::StartTimestamp {
+                // Samples count whether their start is known or not.
+                let mut found = Column::absent(self.references.len);
+                look_back(Wanted::TimestampMs, &mut found);
+                for step in found.present() {
+                    tally.looked[step] += 1;
+                }
+                if self.query.options.use_start_timestamps {
+                    look_back(self.wanted, out);
+                }
+                return Ok(());
+            }
+            look_back(self.wanted, out);
             for step in 0..out.floats.len() {
                 if let Some(h) = out.histogram(step) {
                     tally.looked[step] += h.size_in_samples() as u64;
@@ -202,21 +220,9 @@ impl Instant<'_> {
         true
     }
 
-    fn smooth(
-        &self,
-        i: usize,
-        samples: &mut Columns,
-        out: &mut Column,
-        tally: &mut Tally,
-    ) -> Result<(), QueryError> {
-        let _ = tally;
-        let pos: PosRange = self.selector.pos;
-        let metric = || {
-            self.stored.selected.set.series[i]
-                .labels()
-                .metric_name()
-                .to_owned()
-        };
+    fn smooth(&self, i: usize, samples: &mut Columns, out: &mut Column) {
+        drop_stale(samples);
+        let mut flags = Flags::default();
         for step in 0..self.references.len {
             let t = self.references.at(step);
             let window = crate::functions::window_of(
@@ -224,21 +230,16 @@ impl Instant<'_> {
                 t - self.lookback,
                 t.saturating_add(self.lookback),
             );
-            use crate::functions::extended::Smoothed;
-            match crate::functions::extended::smooth_at(&window, t)? {
-                Smoothed::Nothing => {}
-                Smoothed::Mixed => self
-                    .query
-                    .notes
-                    .add(Note::MixedFloatsHistograms { metric: metric() }, pos),
-                Smoothed::Incompatible => self
-                    .query
-                    .notes
-                    .add(Note::MixedExponentialCustom { metric: metric() }, pos),
-                Smoothed::Value(value) => out.set(step, value),
+            if let Some(value) = smooth_at(&window, t, &mut flags) {
+                out.set(step, value);
             }
         }
-        Ok(())
+        if !flags.is_empty() {
+            let labels = self.stored.selected.set.series[i].labels();
+            for note in flags.notes(labels.metric_name()) {
+                self.query.notes.add(note, self.selector.pos);
+            }
+        }
     }
 }
 

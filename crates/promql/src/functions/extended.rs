@@ -42,11 +42,23 @@ pub(crate) fn from_anchor<'a>(w: &Window<'a>, start_ms: i64) -> Option<Window<'a
 trait Value: Clone {
     /// The value on the way from `self` to `next`. A counter that was reset between them starts at
     /// zero.
-    fn between(&self, next: &Self, way: Way, counter: bool) -> Result<Self, HistogramError>;
+    fn between(
+        &self,
+        next: &Self,
+        way: Way,
+        counter: bool,
+        flags: &mut Flags,
+    ) -> Result<Self, HistogramError>;
 }
 
 impl Value for f64 {
-    fn between(&self, next: &f64, way: Way, counter: bool) -> Result<f64, HistogramError> {
+    fn between(
+        &self,
+        next: &f64,
+        way: Way,
+        counter: bool,
+        _flags: &mut Flags,
+    ) -> Result<f64, HistogramError> {
         let from = if counter && next < self { 0.0 } else { *self };
         Ok(from + (next - from) * way.done_ms / way.whole_ms)
     }
@@ -58,30 +70,47 @@ impl Value for Arc<FloatHistogram> {
         next: &Arc<FloatHistogram>,
         way: Way,
         counter: bool,
+        flags: &mut Flags,
     ) -> Result<Arc<FloatHistogram>, HistogramError> {
-        let fraction = way.done_ms / way.whole_ms;
-        if self.uses_custom_buckets() != next.uses_custom_buckets() {
-            return Err(HistogramError::IncompatibleSchema);
+        if way.done_ms == 0.0 {
+            return Ok(Arc::clone(self));
         }
+        if way.done_ms == way.whole_ms {
+            return Ok(Arc::clone(next));
+        }
+        let fraction = way.done_ms / way.whole_ms;
+        let mut value = FloatHistogram::clone(next);
         if counter && next.detect_reset(self) {
-            let mut value = FloatHistogram::clone(next);
             value.mul(fraction);
-            value.counter_reset_hint = CounterResetHint::CounterReset;
             return Ok(Arc::new(value));
         }
-        let hint = if self.counter_reset_hint == CounterResetHint::Gauge {
-            CounterResetHint::Gauge
-        } else {
-            CounterResetHint::Unknown
-        };
-        let mut growth = FloatHistogram::clone(next);
-        growth.sub(self)?;
-        growth.mul(fraction);
-        let mut value = FloatHistogram::clone(self);
-        value.add(&growth)?;
-        value.counter_reset_hint = hint;
+        subtract(&mut value, self, flags)?;
+        value.mul(fraction);
+        add(&mut value, self, flags)?;
         Ok(Arc::new(value))
     }
+}
+
+fn add(
+    to: &mut FloatHistogram,
+    other: &FloatHistogram,
+    flags: &mut Flags,
+) -> Result<(), HistogramError> {
+    if to.add(other)?.custom_bounds {
+        flags.set(Flags::MISMATCHED_ADD);
+    }
+    Ok(())
+}
+
+fn subtract(
+    from: &mut FloatHistogram,
+    other: &FloatHistogram,
+    flags: &mut Flags,
+) -> Result<(), HistogramError> {
+    if from.sub(other)?.custom_bounds {
+        flags.set(Flags::MISMATCHED_SUB);
+    }
+    Ok(())
 }
 
 /// How far a time is on the way between two others.
@@ -98,65 +127,81 @@ fn way(t_ms: i64, from_ms: i64, to_ms: i64) -> Way {
     }
 }
 
-/// The values at the bounds of a range, and the samples strictly inside.
+/// A range with a value at each bound: first and last are the samples that these come from, or
+/// between which and their neighbours they lie.
 struct Bounded<'a, V> {
-    left: V,
-    right: V,
-    inside: std::ops::Range<usize>,
+    times: &'a [i64],
     values: &'a [V],
+    start_ms: i64,
+    end_ms: i64,
+    smoothed: bool,
+    first: usize,
+    last: usize,
 }
 
-/// `None` if all samples lie before the range, or all after it.
-fn bound<'a, V: Value>(
-    times: &[i64],
-    values: &'a [V],
-    (start_ms, end_ms): (i64, i64),
-    smoothed: bool,
-    counter: bool,
-) -> Option<Result<Bounded<'a, V>, HistogramError>> {
-    let mut last = times.len().checked_sub(1)?;
-    let mut first = times[..last]
-        .partition_point(|t| *t <= start_ms)
-        .saturating_sub(1);
-    if smoothed {
-        last = times[..last].partition_point(|t| *t < end_ms);
+impl<'a, V: Value> Bounded<'a, V> {
+    /// `None` if all samples lie before the range.
+    fn new(
+        times: &'a [i64],
+        values: &'a [V],
+        (start_ms, end_ms): (i64, i64),
+        smoothed: bool,
+    ) -> Option<Bounded<'a, V>> {
+        let mut last = times.len().checked_sub(1)?;
+        let first = times[..last]
+            .partition_point(|t| *t <= start_ms)
+            .saturating_sub(1);
+        if smoothed {
+            last = times[..last].partition_point(|t| *t < end_ms);
+        }
+        if times[last] <= start_ms {
+            return None;
+        }
+        Some(Bounded {
+            times,
+            values,
+            start_ms,
+            end_ms,
+            smoothed,
+            first,
+            last,
+        })
     }
-    if times[last] <= start_ms || times[first] > end_ms {
-        return None;
+
+    /// All samples lie after the range.
+    fn is_after(&self) -> bool {
+        self.smoothed && self.times[self.first] > self.end_ms
     }
-    let at_bounds = || {
-        let left = if smoothed && times[first] < start_ms {
-            let part = way(start_ms, times[first], times[first + 1]);
-            values[first].between(&values[first + 1], part, counter)?
-        } else {
-            values[first].clone()
-        };
-        let right = if smoothed && last > 0 && times[last] > end_ms {
-            let part = way(end_ms, times[last - 1], times[last]);
-            values[last - 1].between(&values[last], part, counter)?
-        } else {
-            values[last].clone()
-        };
-        Ok((left, right))
-    };
-    let (left, right) = match at_bounds() {
-        Ok(found) => found,
-        Err(error) => return Some(Err(error)),
-    };
-    if times[first] <= start_ms {
-        first += 1;
+
+    /// The first sample lies before the range: the value at the left bound is interpolated.
+    fn left_is_between(&self) -> bool {
+        self.smoothed && self.times[self.first] < self.start_ms
     }
-    let end = if times[last] >= end_ms {
-        last
-    } else {
-        last + 1
-    };
-    Some(Ok(Bounded {
-        left,
-        right,
-        inside: first..end.max(first),
-        values,
-    }))
+
+    fn left(&self, counter: bool, flags: &mut Flags) -> Result<V, HistogramError> {
+        let i = self.first;
+        if !self.left_is_between() {
+            return Ok(self.values[i].clone());
+        }
+        let part = way(self.start_ms, self.times[i], self.times[i + 1]);
+        self.values[i].between(&self.values[i + 1], part, counter, flags)
+    }
+
+    fn right(&self, counter: bool, flags: &mut Flags) -> Result<V, HistogramError> {
+        let i = self.last;
+        if !self.smoothed || i == 0 || self.times[i] <= self.end_ms {
+            return Ok(self.values[i].clone());
+        }
+        let part = way(self.end_ms, self.times[i - 1], self.times[i]);
+        self.values[i - 1].between(&self.values[i], part, counter, flags)
+    }
+
+    /// The samples strictly inside of the range.
+    fn inside(&self) -> std::ops::Range<usize> {
+        let from = self.first + usize::from(self.times[self.first] <= self.start_ms);
+        let to = self.last + usize::from(self.times[self.last] < self.end_ms);
+        from..to.max(from)
+    }
 }
 
 /// `rate`, `increase` and `delta` over extended ranges.
@@ -176,28 +221,19 @@ impl RangeFunction for ExtendedRate {
         }
         let range = (frame.start_ms, frame.end_ms);
         if !w.floats.is_empty() {
-            return Ok(
-                match bound(w.float_ms, w.floats, range, self.smoothed, self.is_counter) {
-                    Some(Ok(bounded)) => Some(Sample::Float(self.floats(&bounded))),
-                    Some(Err(_)) | None => None,
-                },
-            );
+            let bounded = Bounded::new(w.float_ms, w.floats, range, self.smoothed);
+            let value = bounded
+                .filter(|bounded| !bounded.is_after())
+                .and_then(|bounded| self.floats(&bounded, flags).ok());
+            return Ok(value.map(Sample::Float));
         }
-        let bounded = bound(
-            w.histogram_ms,
-            w.histograms,
-            range,
-            self.smoothed,
-            self.is_counter,
-        );
-        let result = match bounded {
-            None => return Ok(None),
-            Some(bounded) => bounded.and_then(|bounded| self.histograms(&bounded, flags)),
+        let bounded = Bounded::new(w.histogram_ms, w.histograms, range, self.smoothed);
+        let Some(bounded) = bounded.filter(|bounded| !bounded.is_after()) else {
+            return Ok(None);
         };
-        match result {
+        match self.histograms(&bounded, flags) {
             Ok(histogram) => Ok(Some(Sample::Histogram(Arc::new(histogram)))),
             Err(_) => {
-                *flags = Flags::default();
                 flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
                 Ok(None)
             }
@@ -206,13 +242,15 @@ impl RangeFunction for ExtendedRate {
 }
 
 impl ExtendedRate {
-    fn floats(&self, bounded: &Bounded<'_, f64>) -> f64 {
-        let mut result = bounded.right - bounded.left;
+    fn floats(&self, bounded: &Bounded<'_, f64>, flags: &mut Flags) -> Result<f64, HistogramError> {
+        let left = bounded.left(self.is_counter, flags)?;
+        let right = bounded.right(self.is_counter, flags)?;
+        let mut result = right - left;
         if self.is_counter {
             let mut correction = 0.0;
-            let mut previous = bounded.left;
-            let inside = &bounded.values[bounded.inside.clone()];
-            for v in inside.iter().chain([&bounded.right]) {
+            let mut previous = left;
+            let inside = &bounded.values[bounded.inside()];
+            for v in inside.iter().chain([&right]) {
                 if *v < previous {
                     correction += previous;
                 }
@@ -223,7 +261,7 @@ impl ExtendedRate {
         if self.is_rate {
             result /= self.range_seconds;
         }
-        result
+        Ok(result)
     }
 
     fn histograms(
@@ -232,41 +270,26 @@ impl ExtendedRate {
         flags: &mut Flags,
     ) -> Result<FloatHistogram, HistogramError> {
         let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
-        let inside = &bounded.values[bounded.inside.clone()];
-        let gauges = is_gauge(&bounded.left) && is_gauge(&bounded.right);
-        let any_gauge = is_gauge(&bounded.left)
-            || is_gauge(&bounded.right)
-            || inside.iter().any(|h| is_gauge(h));
-        if self.is_counter && any_gauge {
-            flags.set(Flags::NOT_COUNTER);
+        let all = &bounded.values[bounded.first..=bounded.last];
+        for h in all {
+            if h.uses_custom_buckets() != all[0].uses_custom_buckets() {
+                return Err(HistogramError::IncompatibleSchema);
+            }
+            if self.is_counter && is_gauge(h) {
+                flags.set(Flags::NOT_COUNTER);
+            }
         }
-        if !self.is_counter && !gauges {
+        let left = bounded.left(self.is_counter, flags)?;
+        let right = bounded.right(self.is_counter, flags)?;
+        if !self.is_counter && !(is_gauge(&left) && is_gauge(&right)) {
             flags.set(Flags::NOT_GAUGE);
         }
-        let mut result = FloatHistogram::clone(&bounded.right);
-        if result.sub(&bounded.left)?.custom_bounds {
-            flags.set(Flags::MISMATCHED_SUB);
-        }
-        if self.is_counter {
-            let mut previous = &bounded.left;
-            let last = if inside
-                .last()
-                .is_some_and(|last| Arc::ptr_eq(last, &bounded.right))
-            {
-                None
-            } else {
-                Some(&bounded.right)
-            };
-            for h in inside.iter().chain(last) {
-                // The sample at the bound itself is no step.
-                if !Arc::ptr_eq(h, previous)
-                    && h.detect_reset(previous)
-                    && result.add(previous)?.custom_bounds
-                {
-                    flags.set(Flags::MISMATCHED_ADD);
-                }
-                previous = h;
-            }
+        let mut result = FloatHistogram::clone(&right);
+        subtract(&mut result, &left, flags)?;
+        if self.is_counter
+            && let Some(correction) = before_resets(bounded, &left, &right, flags)?
+        {
+            add(&mut result, &correction, flags)?;
         }
         if self.is_rate {
             result.div(self.range_seconds);
@@ -277,101 +300,128 @@ impl ExtendedRate {
     }
 }
 
-/// What a smoothed instant selector finds.
-pub(crate) enum Smoothed {
-    Nothing,
-    Value(Sample),
-    /// Floats and histograms around the time.
-    Mixed,
-    /// Exponential and custom buckets around the time.
-    Incompatible,
+/// What a counter had reached before each of its resets, in sum; `None` without resets.
+fn before_resets(
+    bounded: &Bounded<'_, Arc<FloatHistogram>>,
+    left: &FloatHistogram,
+    right: &FloatHistogram,
+    flags: &mut Flags,
+) -> Result<Option<FloatHistogram>, HistogramError> {
+    let all = &bounded.values[bounded.first..=bounded.last];
+    let (mut next, mut previous) = (1, left);
+    if bounded.left_is_between()
+        && let [before, after, ..] = all
+        && after.detect_reset(before)
+    {
+        // The value at the left bound knows of that reset.
+        (next, previous) = (2, after);
+    }
+    // The last sample stands at the right bound, or the value there was made from it: both have its
+    // hint, and it is asked once.
+    let Some(inside) = all.get(next..all.len() - 1) else {
+        return Ok(None);
+    };
+    let mut sum: Option<FloatHistogram> = None;
+    for h in inside.iter().map(|h| &**h).chain([right]) {
+        if h.detect_reset(previous) {
+            match &mut sum {
+                None => sum = Some(previous.clone()),
+                Some(sum) => add(sum, previous, flags)?,
+            }
+        }
+        previous = h;
+    }
+    Ok(sum)
 }
 
 /// The value at `t_ms`, interpolated between the samples around it; after the last sample, its
-/// value.
-pub(crate) fn smooth_at(w: &Window<'_>, t_ms: i64) -> Result<Smoothed, QueryError> {
+/// value. Flags say why there is none.
+pub(crate) fn smooth_at(w: &Window<'_>, t_ms: i64, flags: &mut Flags) -> Option<Sample> {
     if !w.floats.is_empty() && !w.histograms.is_empty() {
-        return Ok(Smoothed::Mixed);
+        flags.set(Flags::MIXED_FLOATS_HISTOGRAMS);
+        return None;
     }
     if !w.floats.is_empty() {
-        return Ok(match value_at(w.float_ms, w.floats, t_ms) {
-            Some(Ok(v)) => Smoothed::Value(Sample::Float(v)),
-            Some(Err(_)) | None => Smoothed::Nothing,
-        });
+        let value = match around(w.float_ms, t_ms)? {
+            Around::At(i) | Around::After(i) => w.floats[i],
+            Around::Between(i, part) => {
+                let between = w.floats[i].between(&w.floats[i + 1], part, false, flags);
+                between.ok()?
+            }
+        };
+        return Some(Sample::Float(value));
     }
-    Ok(match value_at(w.histogram_ms, w.histograms, t_ms) {
-        Some(Ok(h)) => Smoothed::Value(Sample::Histogram(h)),
-        Some(Err(_)) => Smoothed::Incompatible,
-        None => Smoothed::Nothing,
-    })
+    let histogram = match around(w.histogram_ms, t_ms)? {
+        Around::At(i) => Arc::clone(&w.histograms[i]),
+        Around::After(i) => {
+            let mut last = FloatHistogram::clone(&w.histograms[i]);
+            // It says what is between two samples.
+            last.counter_reset_hint = CounterResetHint::Unknown;
+            Arc::new(last)
+        }
+        Around::Between(i, part) => {
+            let (before, after) = (&w.histograms[i], &w.histograms[i + 1]);
+            let custom = [before, after].map(|h| h.uses_custom_buckets());
+            let gauges = [before, after].map(|h| h.counter_reset_hint == CounterResetHint::Gauge);
+            if custom[0] != custom[1] {
+                flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
+                return None;
+            }
+            match before.between(after, part, gauges != [true, true], flags) {
+                Ok(histogram) => histogram,
+                Err(_) => {
+                    flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
+                    return None;
+                }
+            }
+        }
+    };
+    Some(Sample::Histogram(histogram))
 }
 
-fn value_at<V: Value>(times: &[i64], values: &[V], t_ms: i64) -> Option<Result<V, HistogramError>> {
+/// Where a time lies among those of samples.
+enum Around {
+    At(usize),
+    /// After that sample and before the next.
+    Between(usize, Way),
+    /// After all.
+    After(usize),
+}
+
+/// `None` before all samples.
+fn around(times: &[i64], t_ms: i64) -> Option<Around> {
     let next = times.partition_point(|t| *t < t_ms);
     if times.get(next) == Some(&t_ms) {
-        return Some(Ok(values[next].clone()));
+        return Some(Around::At(next));
     }
     let before = next.checked_sub(1)?;
     if next == times.len() {
-        return Some(Ok(values[before].clone()));
+        return Some(Around::After(before));
     }
-    let part = way(t_ms, times[before], times[next]);
-    Some(values[before].between(&values[next], part, false))
+    Some(Around::Between(
+        before,
+        way(t_ms, times[before], times[next]),
+    ))
 }
 
-/// Times and values of a range vector with its bounds, for a selector that stands alone.
-pub(crate) struct Extended {
-    pub float_ms: Vec<i64>,
-    pub floats: Vec<f64>,
-    pub histogram_ms: Vec<i64>,
-    pub histograms: Vec<Arc<FloatHistogram>>,
-}
-
-/// The samples of the range with values at its bounds. Flags say why there are none.
+/// Times and values of a range vector that stands alone, with values at its bounds. Empty if no
+/// sample lies after its start. `w` has no histograms.
 pub(crate) fn extend(
     w: &Window<'_>,
-    start_ms: i64,
-    end_ms: i64,
+    (start_ms, end_ms): (i64, i64),
     smoothed: bool,
-    flags: &mut Flags,
-) -> Extended {
-    fn points<V: Value>(
-        times: &[i64],
-        values: &[V],
-        range: (i64, i64),
-        smoothed: bool,
-        flags: &mut Flags,
-    ) -> (Vec<i64>, Vec<V>) {
-        match bound(times, values, range, smoothed, false) {
-            None => (Vec::new(), Vec::new()),
-            Some(Err(_)) => {
-                flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
-                (Vec::new(), Vec::new())
-            }
-            Some(Ok(bounded)) => {
-                let mut all_times = vec![range.0];
-                let mut all = vec![bounded.left];
-                all_times.extend_from_slice(&times[bounded.inside.clone()]);
-                all.extend_from_slice(&bounded.values[bounded.inside]);
-                all_times.push(range.1);
-                all.push(bounded.right);
-                (all_times, all)
-            }
-        }
-    }
-    let mut out = Extended {
-        float_ms: Vec::new(),
-        floats: Vec::new(),
-        histogram_ms: Vec::new(),
-        histograms: Vec::new(),
+) -> (Vec<i64>, Vec<f64>) {
+    let flags = &mut Flags::default();
+    let bounded = Bounded::new(w.float_ms, w.floats, (start_ms, end_ms), smoothed);
+    let at_bounds = bounded.and_then(|bounded| {
+        let left = bounded.left(false, flags).ok()?;
+        let right = bounded.right(false, flags).ok()?;
+        Some((left, bounded.inside(), right))
+    });
+    let Some((left, inside, right)) = at_bounds else {
+        return (Vec::new(), Vec::new());
     };
-    if !w.floats.is_empty() && !w.histograms.is_empty() {
-        flags.set(Flags::MIXED_FLOATS_HISTOGRAMS);
-        return out;
-    }
-    let range = (start_ms, end_ms);
-    (out.float_ms, out.floats) = points(w.float_ms, w.floats, range, smoothed, flags);
-    (out.histogram_ms, out.histograms) =
-        points(w.histogram_ms, w.histograms, range, smoothed, flags);
-    out
+    let times = [&[start_ms], &w.float_ms[inside.clone()], &[end_ms]].concat();
+    let values = [&[left], &w.floats[inside], &[right]].concat();
+    (times, values)
 }

@@ -1,7 +1,10 @@
 //! Computes duration expressions (prometheus/prometheus `promql/durations.go`).
 
 use super::QueryTimes;
-use crate::ast::{BinaryOp, DurationExpr, DurationKind, DurationTerm, Expr, NANOS_PER_MS, UnaryOp};
+use crate::ast::{
+    BinaryOp, DurationExpr, DurationKind, DurationTerm, Expr, NANOS_PER_MS, PosRange, UnaryOp,
+};
+use crate::functions::math::{go_max, go_min};
 use crate::query_error::QueryError;
 
 /// Puts the value of every duration expression into the literal's place.
@@ -44,16 +47,24 @@ pub(super) fn resolve(expr: &mut Expr, times: QueryTimes) -> Result<(), QueryErr
 
 fn nanos(expr: &DurationExpr, times: QueryTimes, may_be_negative: bool) -> Result<i64, QueryError> {
     let seconds = evaluate(expr, times)?;
-    let failed = |what: &str| Err(QueryError::Execution(what.to_owned()));
-    if seconds <= 0.0 && !may_be_negative {
-        return failed("duration must be greater than 0");
+    if !seconds.is_finite() {
+        return failed(expr, "duration is NaN or infinite");
     }
-    // What a count of nanoseconds holds; NaN is not in it.
+    if seconds <= 0.0 && !may_be_negative {
+        return failed(expr, "duration must be greater than 0");
+    }
+    // What a count of nanoseconds holds.
     let ms = (seconds * 1000.0).trunc();
-    if ms.is_nan() || ms.abs() > (i64::MAX / NANOS_PER_MS) as f64 {
-        return failed("duration is out of range");
+    if ms.abs() > (i64::MAX / NANOS_PER_MS) as f64 {
+        return failed(expr, "duration is out of range");
     }
     Ok(ms as i64 * NANOS_PER_MS)
+}
+
+/// The query is refused; upstream names the bytes of the expression and no line.
+fn failed<T>(expr: &DurationExpr, what: &str) -> Result<T, QueryError> {
+    let PosRange { start, end } = expr.pos;
+    Err(QueryError::Parse(format!("{start}:{end}: {what}")))
 }
 
 fn evaluate(expr: &DurationExpr, times: QueryTimes) -> Result<f64, QueryError> {
@@ -61,19 +72,18 @@ fn evaluate(expr: &DurationExpr, times: QueryTimes) -> Result<f64, QueryError> {
         DurationTerm::Literal(literal) => Ok(literal.value),
         DurationTerm::Expr(expr) => evaluate(expr, times),
     };
-    let failed = |what: &str| Err(QueryError::Execution(what.to_owned()));
     Ok(match &expr.kind {
         DurationKind::Step => times.step_ms as f64 / 1000.0,
         DurationKind::Range => (times.end_ms - times.start_ms) as f64 / 1000.0,
-        DurationKind::MinOf(a, b) => term(a)?.min(term(b)?),
-        DurationKind::MaxOf(a, b) => term(a)?.max(term(b)?),
+        DurationKind::MinOf(a, b) => go_min(term(a)?, term(b)?),
+        DurationKind::MaxOf(a, b) => go_max(term(a)?, term(b)?),
         DurationKind::Unary(UnaryOp::Minus, a) => -term(a)?,
         DurationKind::Unary(UnaryOp::Plus, a) => term(a)?,
         DurationKind::Binary(op, a, b) => {
             let (a, b) = (term(a)?, term(b)?);
             match op {
-                BinaryOp::Div if b == 0.0 => return failed("division by zero"),
-                BinaryOp::Mod if b == 0.0 => return failed("modulo by zero"),
+                BinaryOp::Div if b == 0.0 => return failed(expr, "division by zero"),
+                BinaryOp::Mod if b == 0.0 => return failed(expr, "modulo by zero"),
                 op => crate::functions::math::arithmetic(*op, a, b),
             }
         }

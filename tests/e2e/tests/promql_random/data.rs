@@ -248,6 +248,7 @@ fn series(seed: u64) -> Vec<TimeSeries> {
                 r.within(-5, 5) as f64
             });
             classic_histogram(&scrapes, random, &with(&[]), &mut all);
+            rough_histogram(&scrapes, random, &with(&[]), &mut all);
             native_histograms(&scrapes, random, &with(&[]), &mut all);
         }
         // Rarely a value, further apart than the lookback.
@@ -322,9 +323,44 @@ fn classic_histogram(
     }
 }
 
+/// Classic histograms as they should not be: counts that fall towards greater bounds, no last bucket
+/// now and then; and one with a bound written in two ways.
+fn rough_histogram(
+    scrapes: &Scrapes,
+    random: &mut Random,
+    target: &[(&str, &str)],
+    all: &mut Vec<TimeSeries>,
+) {
+    let mut rough = vec!["-1", "0.1", "1", "5"];
+    if random.chance(75) {
+        rough.push("+Inf");
+    }
+    let twice = vec!["0.5", "1", "1.0", "5", "+Inf"];
+    for (name, bounds) in [("rough_bucket", rough), ("twice_bucket", twice)] {
+        for (i, bound) in bounds.into_iter().enumerate() {
+            let mut pairs = target.to_vec();
+            pairs.push(("le", bound));
+            let mut count = 0.0;
+            let samples = scrapes.floats(random, |r| {
+                if r.chance(60) {
+                    count += r.unit() * (1 + i) as f64;
+                }
+                count
+            });
+            all.push(TimeSeries {
+                labels: labels(name, &pairs),
+                samples,
+                exemplars: Vec::new(),
+                histograms: Vec::new(),
+            });
+        }
+    }
+}
+
 /// Counts by bucket that only grow.
 struct Growing {
     schema: i32,
+    zero_threshold: f64,
     zero: u64,
     positive: Vec<u64>,
     negative: Vec<u64>,
@@ -336,6 +372,7 @@ impl Growing {
     fn new(random: &mut Random, schema: i32, positive: usize, negative: usize) -> Growing {
         Growing {
             schema,
+            zero_threshold: 0.001,
             zero: 0,
             positive: vec![0; positive],
             negative: vec![0; negative],
@@ -404,7 +441,7 @@ impl Growing {
             count: Some(histogram::Count::CountInt(self.count())),
             sum: self.sum,
             schema: self.schema,
-            zero_threshold: 0.001,
+            zero_threshold: self.zero_threshold,
             zero_count: Some(histogram::ZeroCount::ZeroCountInt(self.zero)),
             negative_spans: Growing::spans(self.negative.len(), 0),
             negative_deltas: deltas(&self.negative),
@@ -480,10 +517,30 @@ fn native_histograms(
         }
         Histogram {
             reset_hint: histogram::ResetHint::Gauge as i32,
+            sum: if r.chance(2) {
+                f64::NEG_INFINITY
+            } else {
+                now.sum
+            },
             ..now.integer()
         }
     });
     push("native_gauge", Vec::new(), histograms);
+
+    // Observations that are no numbers are counted and are in no bucket.
+    let mut growing = Growing::new(random, 1, 4, 1);
+    let mut nans = 0;
+    let histograms = scrapes.histograms(random, |r| {
+        growing.step(r);
+        nans += u64::from(r.chance(3));
+        let histogram = growing.integer();
+        Histogram {
+            count: Some(histogram::Count::CountInt(growing.count() + nans)),
+            sum: if nans > 0 { f64::NAN } else { histogram.sum },
+            ..histogram
+        }
+    });
+    push("native_nan", Vec::new(), histograms);
 
     let mut growing = Growing::new(random, -53, 4, 0);
     let histograms = scrapes.histograms(random, |r| {
@@ -491,6 +548,50 @@ fn native_histograms(
         growing.custom(&[0.5, 2.0, 8.0])
     });
     push("native_custom", Vec::new(), histograms);
+
+    let bounds: [&[f64]; 3] = [&[0.5, 2.0, 8.0], &[0.5, 1.0, 2.0, 8.0], &[1.0, 2.0, 3.0]];
+    let mut growing = Growing::new(random, -53, 4, 0);
+    let mut now = *random.pick(&bounds);
+    let histograms = scrapes.histograms(random, |r| {
+        growing.step(r);
+        if r.chance(3) {
+            now = *r.pick(&bounds);
+        }
+        growing.custom(now)
+    });
+    push("native_bounds", Vec::new(), histograms);
+
+    let mut growing = Growing::new(random, 1, 5, 2);
+    let histograms = scrapes.histograms(random, |r| {
+        growing.step(r);
+        if r.chance(4) {
+            growing.schema = r.within(-1, 3) as i32;
+        }
+        if r.chance(4) {
+            growing.zero_threshold = *r.pick(&[0.0, 0.001, 0.01, 0.25, 0.3]);
+        }
+        growing.integer()
+    });
+    push("native_schemas", Vec::new(), histograms);
+
+    let mut growing = Growing::new(random, 0, 4, 0);
+    let mut custom = random.chance(50);
+    let histograms = scrapes.histograms(random, |r| {
+        growing.step(r);
+        if r.chance(4) {
+            custom = !custom;
+        }
+        if custom {
+            // No zero bucket: what it held is in none.
+            let zero = std::mem::take(&mut growing.zero);
+            let histogram = growing.custom(bounds[0]);
+            growing.zero = zero;
+            histogram
+        } else {
+            growing.integer()
+        }
+    });
+    push("native_kinds", Vec::new(), histograms);
 
     // Floats for some minutes, then histograms, and so on.
     let mut growing = Growing::new(random, 0, 3, 0);

@@ -2,8 +2,9 @@
 //!
 //! What only newer versions than the peer (3.5) know is asked only of a reference that knows it (3.14):
 //! `anchored` and `smoothed`, fill modifiers, trim operators, `start()`, `end()`, `step()`, `range()`,
-//! `min_of`, `max_of`, `histogram_quantiles`, `first_over_time`, `ts_of_first_over_time`, computed
-//! durations. Left out at all is `start_timestamp`: remote write 1.0 carries none.
+//! `min_of`, `max_of`, `histogram_quantiles`, `first_over_time`, `ts_of_first_over_time`,
+//! `start_timestamp`, computed durations. Remote write 1.0 carries no start timestamps: these are asked
+//! for and never there.
 
 use crate::data::{LENGTH_MS, START_MS};
 use crate::random::Random;
@@ -53,12 +54,17 @@ pub fn query(seed: u64, n: u64, newer: bool) -> Query {
         exact: false,
         in_subquery: 0,
     };
-    let text = match (&times, text.r.below(40)) {
+    let mut text = match (&times, text.r.below(40)) {
         (_, 0..3) => text.scalar(depth),
         (Times::Instant(_), 3..6) => text.matrix(depth),
         (Times::Instant(_), 6) => format!("{:?}", *text.r.pick(&["", "a b", "é"])),
         _ => text.vector(depth),
     };
+    // Notes and errors tell lines and columns.
+    if random.chance(4) {
+        let space = *random.pick(&["\n", "  ", " # a comment\n ", "\t\n"]);
+        text = text.replacen(' ', space, 1 + random.below(4));
+    }
     let mut more = Vec::new();
     if random.chance(8) {
         more.push((
@@ -69,16 +75,20 @@ pub fn query(seed: u64, n: u64, newer: bool) -> Query {
     if random.chance(30) {
         more.push(("stats", "all".to_owned()));
     }
+    // Only a matrix has an order, so that it is known what is left out.
+    if matches!(times, Times::Range { .. }) && random.chance(5) {
+        more.push(("limit", random.pick(&["1", "2", "7"]).to_string()));
+    }
     Query { text, times, more }
 }
 
-const COUNTERS: [&str; 4] = [
+pub(crate) const COUNTERS: [&str; 4] = [
     "req_total",
     "net_bytes_total",
     "lat_seconds_count",
     "lat_seconds_sum",
 ];
-const GAUGES: [&str; 9] = [
+pub(crate) const GAUGES: [&str; 9] = [
     "up",
     "temp",
     "mem_bytes",
@@ -89,28 +99,44 @@ const GAUGES: [&str; 9] = [
     "target_info",
     "\"dotted.name\"",
 ];
-const NATIVE: [&str; 5] = [
+pub(crate) const NATIVE: [&str; 9] = [
     "native",
     "native_float",
     "native_gauge",
+    "native_nan",
     "native_custom",
+    "native_bounds",
+    "native_schemas",
+    "native_kinds",
     "mixed",
 ];
-const LABELS: [&str; 8] = [
-    "job", "instance", "code", "device", "kind", "le", "version", "nosuch",
+pub(crate) const BUCKETS: [&str; 4] = [
+    "lat_seconds_bucket",
+    "lat_seconds_bucket",
+    "rough_bucket",
+    "twice_bucket",
+];
+const LABELS: [&str; 10] = [
+    "job", "instance", "code", "device", "kind", "le", "version", "nosuch", "data.x", "__name__",
 ];
 
-struct Text<'r> {
-    r: &'r mut Random,
+pub(crate) struct Text<'r> {
+    pub(crate) r: &'r mut Random,
     /// What is written is looked at closely (compared, rounded, subtracted): functions whose last
     /// digit depends on the C library or on Go's would make a large difference out of a small one.
     exact: bool,
-    in_subquery: usize,
-    newer: bool,
+    pub(crate) in_subquery: usize,
+    pub(crate) newer: bool,
 }
 
 impl Text<'_> {
-    fn pick(&mut self, from: &[&str]) -> String {
+    /// `text` in `percent` of a hundred cases, else nothing.
+    pub(crate) fn maybe(&mut self, percent: usize, text: &str) -> String {
+        let text = if self.r.chance(percent) { text } else { "" };
+        text.to_owned()
+    }
+
+    pub(crate) fn pick(&mut self, from: &[&str]) -> String {
         self.r.pick(from).to_string()
     }
 
@@ -121,157 +147,22 @@ impl Text<'_> {
         result
     }
 
-    // -- Selectors
-
-    fn name(&mut self) -> String {
-        match self.r.weighted(&[4, 6, 2, 1]) {
-            0 => self.pick(&COUNTERS),
-            1 => self.pick(&GAUGES),
-            2 => self.pick(&NATIVE),
-            _ => "lat_seconds_bucket".to_owned(),
-        }
-    }
-
-    fn matcher(&mut self) -> String {
-        let all = [
-            "job=\"api\"",
-            "job!=\"api\"",
-            "job=~\"a.*|db\"",
-            "instance=\"h1:80\"",
-            "instance=~\"h.:80\"",
-            "instance!~\"h1.*\"",
-            "code=\"200\"",
-            "code=~\"4..|5..\"",
-            "code!=\"\"",
-            "code=\"\"",
-            "device!=\"lo\"",
-            "kind=\"free\"",
-            "nosuch=\"\"",
-            "nosuch=\"x\"",
-            "le=\"+Inf\"",
-            "job=~\".+\"",
-            "job=~\"\"",
-            "\"data.x\"=\"a b\"",
-            "kind=~\"(?i:FREE)|x\"",
-            "instance=~\"h[12]:80\"",
-        ];
-        self.pick(&all)
-    }
-
-    fn selector_of(&mut self, name: &str) -> String {
-        let mut matchers = Vec::new();
-        while self.r.chance(if matchers.is_empty() { 40 } else { 25 }) {
-            matchers.push(self.matcher());
-        }
-        if name.starts_with('"') {
-            matchers.insert(0, name.to_owned());
-            return format!("{{{}}}", matchers.join(","));
-        }
-        if self.r.chance(4) {
-            matchers.push(format!("__name__={name:?}"));
-            return format!("{{{}}}", matchers.join(", "));
-        }
-        if matchers.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{name}{{{}}}", matchers.join(","))
-        }
-    }
-
-    fn any_selector(&mut self) -> String {
-        if self.r.chance(4) {
-            return self.pick(&[
-                "{__name__=~\"up|temp\"}",
-                "{__name__=~\"req_.*\",job=\"api\"}",
-                "{__name__=~\"lat_seconds_(sum|count)\"}",
-                "{__name__=~\"mem_bytes|native\"}",
-                "{job=\"api\",instance=\"h1:80\"}",
-                "nosuch",
-                "{__name__!~\"native.*|mixed|odd\",job=\"db\"}",
-            ]);
-        }
-        let name = self.name();
-        self.selector_of(&name)
-    }
-
-    /// `offset` and `@`, in either order, or nothing.
-    fn moved(&mut self) -> String {
-        let mut parts = Vec::new();
-        if self.r.chance(10) {
-            parts.push(format!(
-                " offset {}",
-                self.pick(&["1m", "30s", "-2m", "7m13s", "1ms", "0s", "-15s", "90"])
-            ));
-        }
-        if self.r.chance(7) {
-            let at = match self.r.below(4) {
-                0 => "start()".to_owned(),
-                1 => "end()".to_owned(),
-                _ => format!(
-                    "{:.3}",
-                    (START_MS + self.r.within(0, LENGTH_MS)) as f64 / 1000.0
-                ),
-            };
-            parts.push(format!(" @ {at}"));
-        }
-        if self.r.chance(50) {
-            parts.reverse();
-        }
-        parts.concat()
-    }
-
-    fn instant_selector(&mut self) -> String {
-        let selector = self.any_selector();
-        selector + &self.moved()
-    }
-
-    fn range(&mut self) -> String {
-        if self.newer && self.r.chance(5) {
-            return self.pick(&[
-                "1m*2",
-                "step()+1m",
-                "max_of(step(), 1m)",
-                "min_of(5m, range()+30s)",
-                "3m-1m",
-                "2^7",
-            ]);
-        }
-        self.pick(&[
-            "1m", "2m", "5m", "45s", "15s", "10m", "1m30s", "3m21s", "1ms", "300", "20m",
-        ])
-    }
-
-    fn matrix_of(&mut self, selector: String) -> String {
-        let range = self.range();
-        let moved = self.moved();
-        let extended = if self.newer && self.r.chance(6) {
-            self.pick(&[" anchored", " smoothed"])
-        } else {
-            String::new()
-        };
-        format!("{selector}[{range}]{extended}{moved}")
-    }
-
-    fn matrix(&mut self, depth: usize) -> String {
-        if depth > 0 && self.in_subquery < 2 && self.r.chance(20) {
-            self.in_subquery += 1;
-            let inner = self.vector(depth - 1);
-            self.in_subquery -= 1;
-            let range = self.pick(&["2m", "5m", "7m30s", "10m"]);
-            let step = self.pick(&["", "15s", "30s", "1m", "47s"]);
-            return format!("({inner})[{range}:{step}]{}", self.moved());
-        }
-        let selector = self.any_selector();
-        self.matrix_of(selector)
-    }
-
     // -- Scalars
 
     fn number(&mut self) -> String {
         self.pick(&[
             "0", "1", "2", "-1", "0.5", "3.25", "1e3", "NaN", "Inf", "-Inf", "0x1f", "1_000", "10",
-            "100", "5m", "1e-9", "-2.5",
+            "100", "5m", "1e-9", "-2.5", ".5", "5.", "1E+2", "+1", "nan", "+Inf", "0X1F", "017",
+            "1_0.5e1", "1h30m", "-5m",
         ])
+    }
+
+    /// A parameter of a function or aggregation.
+    fn parameter(&mut self, depth: usize, usual: &[&str]) -> String {
+        if depth > 0 && self.r.chance(15) {
+            return self.exactly(|t| t.scalar(depth - 1));
+        }
+        self.pick(usual)
     }
 
     fn scalar(&mut self, depth: usize) -> String {
@@ -310,11 +201,19 @@ impl Text<'_> {
                 self.exact |= exact || bool_op;
                 let (a, b) = (self.scalar(depth - 1), self.scalar(depth - 1));
                 self.exact = before;
-                format!("({a} {op} {b})")
+                if self.r.chance(20) {
+                    format!("{a} {op} {b}")
+                } else {
+                    format!("({a} {op} {b})")
+                }
             }
             _ => {
-                let s = self.scalar(depth - 1);
-                format!("-({s})")
+                let (sign, s) = (self.pick(&["-", "-", "+"]), self.scalar(depth - 1));
+                if self.r.chance(30) {
+                    format!("{sign}{s}")
+                } else {
+                    format!("{sign}({s})")
+                }
             }
         }
     }
@@ -323,6 +222,9 @@ impl Text<'_> {
     fn arithmetic(&mut self) -> (String, bool) {
         if !self.exact && self.r.chance(6) {
             return (self.pick(&["^", "atan2"]), false);
+        }
+        if self.newer && self.r.chance(3) {
+            return (self.pick(&["</", ">/"]), true);
         }
         let op = self.pick(&["+", "-", "*", "/", "%"]);
         let exact = matches!(op.as_str(), "+" | "-" | "%");
@@ -335,7 +237,7 @@ impl Text<'_> {
 
     // -- Vectors
 
-    fn vector(&mut self, depth: usize) -> String {
+    pub(crate) fn vector(&mut self, depth: usize) -> String {
         if depth == 0 {
             return self.instant_selector();
         }
@@ -345,7 +247,11 @@ impl Text<'_> {
         match choice {
             0 => self.instant_selector(),
             1 => format!("({})", self.vector(depth - 1)),
-            2 => format!("-{}", self.operand(depth - 1)),
+            2 => format!(
+                "{}{}",
+                self.pick(&["-", "-", "-", "+", "- -"]),
+                self.operand(depth - 1)
+            ),
             3 => self.over_range(depth),
             4 => self.math(depth),
             5 => self.calendar(depth),
@@ -361,7 +267,14 @@ impl Text<'_> {
                 let s = self.scalar(depth - 1);
                 format!("vector({s})")
             }
-            15 => format!("timestamp({})", self.vector(depth - 1)),
+            15 => {
+                let f = if self.newer && self.r.chance(20) {
+                    "start_timestamp"
+                } else {
+                    "timestamp"
+                };
+                format!("{f}({})", self.vector(depth - 1))
+            }
             16 => self.info(depth),
             _ => self.limited(depth),
         }
@@ -372,7 +285,12 @@ impl Text<'_> {
         if depth == 0 {
             return self.instant_selector();
         }
-        format!("({})", self.vector(depth))
+        let vector = self.vector(depth);
+        // Without parentheses precedence decides.
+        if self.r.chance(15) {
+            return vector;
+        }
+        format!("({vector})")
     }
 
     fn over_range(&mut self, depth: usize) -> String {
@@ -422,17 +340,17 @@ impl Text<'_> {
                 format!("{}({matrix})", self.pick(&any))
             }
             2 => {
-                let q = self.quantile();
+                let q = self.quantile(depth);
                 format!("quantile_over_time({q}, {})", self.matrix(depth - 1))
             }
             3 => {
-                let s = self.number();
+                let s = self.parameter(depth, &["60", "3600", "-300", "0", "NaN", "1h", "0.5"]);
                 format!("predict_linear({}, {s})", self.matrix(depth - 1))
             }
             4 => {
                 let (a, b) = (
-                    self.pick(&["0.1", "0.5", "0.9"]),
-                    self.pick(&["0.1", "0.3", "0.99"]),
+                    self.parameter(depth, &["0.1", "0.5", "0.9", "0.1", "0.5", "0", "1"]),
+                    self.parameter(depth, &["0.1", "0.3", "0.99", "0.3", "0.1", "1.5"]),
                 );
                 format!(
                     "double_exponential_smoothing({}, {a}, {b})",
@@ -483,12 +401,16 @@ impl Text<'_> {
                 format!("{f}({arg})")
             }
             4 => {
-                let to = self.pick(&["0.1", "10", "5", "0", "-3", "0.25"]);
+                let to = self.parameter(depth, &["0.1", "10", "5", "0", "-3", "0.25"]);
                 let arg = self.exactly(|t| t.vector(depth - 1));
                 format!("round({arg}, {to})")
             }
             5 | 6 => {
-                let (a, b) = (self.number(), self.number());
+                let (a, b) = if self.r.chance(30) {
+                    (self.scalar(depth - 1), self.scalar(depth - 1))
+                } else {
+                    (self.number(), self.number())
+                };
                 format!("clamp({}, {a}, {b})", self.vector(depth - 1))
             }
             7 => {
@@ -523,7 +445,7 @@ impl Text<'_> {
     fn labels(&mut self) -> String {
         let mut labels = Vec::new();
         for _ in 0..self.r.below(4) {
-            let label = self.pick(&LABELS);
+            let label = quoted(&self.pick(&LABELS));
             if !labels.contains(&label) {
                 labels.push(label);
             }
@@ -531,41 +453,49 @@ impl Text<'_> {
         labels.join(", ")
     }
 
-    fn grouping(&mut self) -> String {
-        match self.r.below(3) {
-            0 => String::new(),
-            1 => format!(" by ({})", self.labels()),
-            _ => format!(" without ({})", self.labels()),
+    /// An aggregation with its grouping, if any, before or after the arguments.
+    fn grouped(&mut self, op: &str, args: &str) -> String {
+        let grouping = match self.r.below(3) {
+            0 => return format!("{op} ({args})"),
+            1 => format!("by ({})", self.labels()),
+            _ => format!("without ({})", self.labels()),
+        };
+        if self.r.chance(20) {
+            format!("{op}({args}) {grouping}")
+        } else {
+            format!("{op} {grouping} ({args})")
         }
     }
 
-    fn quantile(&mut self) -> String {
-        self.pick(&["0.5", "0.9", "0", "1", "0.99", "-1", "2", "NaN", "0.25"])
+    fn quantile(&mut self, depth: usize) -> String {
+        let usual = ["0.5", "0.9", "0", "1", "0.99", "-1", "2", "NaN", "0.25"];
+        self.parameter(depth, &usual)
     }
 
     fn aggregation(&mut self, depth: usize) -> String {
-        let grouping = self.grouping();
         match self.r.weighted(&[12, 2, 2, 1]) {
             0 => {
                 let op = self.pick(&[
                     "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "sum", "avg",
                 ]);
-                format!("{op}{grouping} ({})", self.vector(depth - 1))
+                let arg = self.vector(depth - 1);
+                self.grouped(&op, &arg)
             }
             1 => {
-                let k = self.pick(&["1", "2", "3", "5", "0", "-1", "100", "1.7"]);
+                let k = self.parameter(depth, &["1", "2", "3", "5", "0", "-1", "100", "1.7"]);
                 let op = self.pick(&["topk", "bottomk"]);
                 let arg = self.exactly(|t| t.vector(depth - 1));
-                format!("{op}{grouping} ({k}, {arg})")
+                self.grouped(&op, &format!("{k}, {arg}"))
             }
             2 => {
-                let q = self.quantile();
-                format!("quantile{grouping} ({q}, {})", self.vector(depth - 1))
+                let q = self.quantile(depth);
+                let arg = self.vector(depth - 1);
+                self.grouped("quantile", &format!("{q}, {arg}"))
             }
             _ => {
                 let label = self.pick(&["value", "job", "x.y"]);
                 let arg = self.exactly(|t| t.vector(depth - 1));
-                format!("count_values{grouping} ({label:?}, {arg})")
+                self.grouped("count_values", &format!("{label:?}, {arg}"))
             }
         }
     }
@@ -602,6 +532,8 @@ impl Text<'_> {
                     "job, instance, code",
                     "job, le",
                     "job,nosuch",
+                    "\"data.x\", job",
+                    "__name__, job",
                 ]);
                 format!(" on ({labels})")
             }
@@ -615,6 +547,8 @@ impl Text<'_> {
                     "",
                     "instance",
                     "version, code",
+                    "\"data.x\"",
+                    "__name__",
                 ]);
                 format!(" ignoring ({labels})")
             }
@@ -641,6 +575,9 @@ impl Text<'_> {
                 " group_left (version)",
                 " group_right (kind)",
                 " group_left (code, job2)",
+                " group_right (\"data.x\")",
+                " group_left (le, job, instance)",
+                " group_left ()",
             ]);
         }
         if self.newer && self.r.chance(12) {
@@ -650,6 +587,8 @@ impl Text<'_> {
                 " fill_right (2)",
                 " fill_left (0) fill_right (-1)",
                 " fill (NaN)",
+                " fill_right (-Inf)",
+                " fill_right (1) fill_left (2)",
             ]);
         }
         // The same on both sides matches most often; a sum on one side gives one partner.
@@ -695,25 +634,33 @@ impl Text<'_> {
             let selector = self.selector_of(&name);
             let (op, bound) = (
                 self.pick(&["</", ">/"]),
-                self.pick(&["1", "0.3", "-1", "0", "Inf", "5"]),
+                self.parameter(
+                    depth,
+                    &["1", "0.3", "-1", "0", "Inf", "5", "-Inf", "NaN", "0.001"],
+                ),
             );
             return format!("{selector} {op} {bound}");
         }
         let inner = match self.r.below(7) {
             0 => {
-                let selector = self.selector_of("lat_seconds_bucket");
+                let name = self.pick(&BUCKETS);
+                let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 format!("rate({matrix})")
             }
             1 => {
-                let selector = self.selector_of("lat_seconds_bucket");
+                let name = self.pick(&BUCKETS);
+                let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 format!(
                     "sum by ({}) (rate({matrix}))",
                     self.pick(&["le", "le, job", "le, instance", "job"])
                 )
             }
-            2 => self.selector_of("lat_seconds_bucket"),
+            2 => {
+                let name = self.pick(&BUCKETS);
+                self.selector_of(&name)
+            }
             3 => {
                 let name = self.pick(&NATIVE);
                 let selector = self.selector_of(&name);
@@ -745,20 +692,23 @@ impl Text<'_> {
             _ => self.vector(depth - 1),
         };
         if self.newer && !self.exact && self.r.chance(10) {
-            let (a, b) = (
-                self.pick(&["0.5", "0.9", "1"]),
-                self.pick(&["0.1", "0.99", "-3"]),
-            );
-            return format!("histogram_quantiles({inner}, \"q\", {a}, {b})");
+            let mut all = String::new();
+            for _ in 0..1 + self.r.below(3) {
+                all += ", ";
+                all += &self.quantile(depth);
+            }
+            let label = self.pick(&["q", "job", "x.y"]);
+            return format!("histogram_quantiles({inner}, {label:?}{all})");
         }
         // Quantiles and fractions of exponential buckets are logarithms.
         match if self.exact { 2 } else { self.r.below(4) } {
             0 => {
-                let (low, high) = (self.number(), self.number());
+                let low = self.parameter(depth, &["0", "-1", "0.3", "-Inf", "NaN", "1", "2"]);
+                let high = self.parameter(depth, &["0.5", "1", "3.25", "Inf", "5", "0"]);
                 format!("histogram_fraction({low}, {high}, {inner})")
             }
             1 => {
-                let q = self.quantile();
+                let q = self.quantile(depth);
                 format!("histogram_quantile({q}, {inner})")
             }
             _ => {
@@ -783,12 +733,18 @@ impl Text<'_> {
             let regex = self.pick(&["(.*)", "(.+):.*", "a.*", "", "h(.):(.*)"]);
             return format!("label_replace({v}, {to:?}, {replacement:?}, {from:?}, {regex:?})");
         }
-        let (separator, a, b) = (
-            self.pick(&["", ",", "-"]),
-            self.pick(&LABELS),
-            self.pick(&LABELS),
-        );
-        format!("label_join({v}, {to:?}, {separator:?}, {a:?}, {b:?})")
+        let separator = self.pick(&["", ",", "-"]);
+        let from = self.some_labels(0, 3);
+        format!("label_join({v}, {to:?}, {separator:?}{from})")
+    }
+
+    /// Names of labels as more arguments.
+    fn some_labels(&mut self, least: usize, most: usize) -> String {
+        let mut all = String::new();
+        for _ in 0..least + self.r.below(most - least + 1) {
+            all += &format!(", {:?}", self.r.pick(&LABELS));
+        }
+        all
     }
 
     fn sorted(&mut self, depth: usize) -> String {
@@ -796,9 +752,9 @@ impl Text<'_> {
         if self.r.chance(50) {
             return format!("{}({v})", self.pick(&["sort", "sort_desc"]));
         }
-        let (a, b) = (self.pick(&LABELS), self.pick(&LABELS));
+        let labels = self.some_labels(1, 3);
         format!(
-            "{}({v}, {a:?}, {b:?})",
+            "{}({v}{labels})",
             self.pick(&["sort_by_label", "sort_by_label_desc"])
         )
     }
@@ -819,16 +775,21 @@ impl Text<'_> {
 
     fn limited(&mut self, depth: usize) -> String {
         let v = self.vector(depth - 1);
-        let grouping = self.grouping();
         if self.r.chance(50) {
-            return format!(
-                "limitk{grouping} ({}, {v})",
-                self.pick(&["1", "3", "0", "50"])
-            );
+            let k = self.parameter(depth, &["1", "3", "0", "50", "-2", "2.9"]);
+            return self.grouped("limitk", &format!("{k}, {v}"));
         }
-        format!(
-            "limit_ratio{grouping} ({}, {v})",
-            self.pick(&["0.5", "-0.5", "0.1", "1", "-0.9", "1.5"])
-        )
+        let usual = ["0.5", "-0.5", "0.1", "1", "-0.9", "1.5", "-1", "0", "-3"];
+        let ratio = self.parameter(depth, &usual);
+        self.grouped("limit_ratio", &format!("{ratio}, {v}"))
+    }
+}
+
+/// The name of a label as a grouping has it.
+fn quoted(name: &str) -> String {
+    if name.contains('.') {
+        format!("{name:?}")
+    } else {
+        name.to_owned()
     }
 }
