@@ -88,6 +88,8 @@ pub(crate) struct Bits(u64);
 
 impl From<f64> for Bits {
     fn from(value: f64) -> Bits {
+        // All that is no number has one text.
+        let value = if value.is_nan() { f64::NAN } else { value };
         Bits(value.to_bits())
     }
 }
@@ -306,13 +308,12 @@ fn rfc3339(t_ms: i64) -> String {
 fn evaluation_order(expr: &Expr) -> HashMap<(u32, u32), usize> {
     fn visit(expr: &Expr, next: &mut usize, ranks: &mut HashMap<(u32, u32), usize>) {
         expr.for_each_child(|child| visit(child, next, ranks));
-        *next += 1;
-        let mut rank = |pos: PosRange| ranks.insert((pos.start, pos.end), *next);
-        // An expression speaks of its arguments, or of itself.
-        rank(expr.pos());
+        // An expression speaks of its arguments, and then of itself.
         expr.for_each_child(|child| {
-            rank(child.pos());
+            ranks.insert((child.pos().start, child.pos().end), *next + 1);
         });
+        *next += 2;
+        ranks.insert((expr.pos().start, expr.pos().end), *next);
     }
     let mut ranks = HashMap::new();
     visit(expr, &mut 0, &mut ranks);

@@ -354,6 +354,7 @@ impl Engine {
             grid,
             path: Vec::new(),
             looked: &looked,
+            uneven: grid.ends_before(times.end_ms),
             only_labels: None,
         };
         let prepared = Instant::now();

@@ -1,4 +1,4 @@
-//! The conformance set `promql`: upstream's test scripts, the runner's own tests, engine cases and
+//! The conformance set `promql` and scripts of our own: upstream's test scripts, the runner's own tests, engine cases and
 //! the compliance queries.
 
 use std::path::Path;
@@ -19,6 +19,8 @@ use answers::{Points, compare, json_points, labels, loaded, points};
 fn main() -> ExitCode {
     conformance::run("promql", |dir| {
         let mut cases = scripts(dir);
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+        cases.extend(scripts(&own));
         cases.extend(runner_selftest(dir));
         cases.extend(engine_cases(dir));
         cases.extend(compliance(dir));

@@ -14,6 +14,8 @@ enum Keep {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spread {
     Linear,
+    /// Linear, in the zero bucket.
+    Zero,
     /// Positive or negative, by the bucket's bounds.
     Exponential,
 }
@@ -66,7 +68,7 @@ impl FloatHistogram {
             *count = kept.take(bucket, spread);
         }
         if let Some(zero) = zero {
-            self.zero_count = kept.take_share(&zero, Spread::Linear);
+            self.zero_count = kept.take_share(&zero, Spread::Zero);
         }
         if kept.cut {
             self.sum = if kept.count == 0.0 { 0.0 } else { kept.sum };
@@ -117,6 +119,16 @@ impl Kept {
     /// The count that a bucket keeps, and the middle of what it keeps.
     fn of(&self, bucket: &Bucket, spread: Spread) -> (f64, f64) {
         let below = share_below(bucket, self.bound, spread);
+        // To the last digit: of the zero bucket upstream computes the share that stays.
+        if spread == Spread::Zero
+            && self.keep == Keep::Above
+            && bucket.lower < self.bound
+            && self.bound < bucket.upper
+        {
+            let share = (bucket.upper - self.bound) / (bucket.upper - bucket.lower);
+            let middle = f64::midpoint(self.bound, bucket.upper);
+            return (bucket.count * share, middle);
+        }
         let (count, from, to) = match self.keep {
             Keep::Below => (below, bucket.lower, bucket.upper.min(self.bound)),
             Keep::Above => (
@@ -126,7 +138,7 @@ impl Kept {
             ),
         };
         let middle = match spread {
-            Spread::Linear => f64::midpoint(from, to),
+            Spread::Linear | Spread::Zero => f64::midpoint(from, to),
             Spread::Exponential if bucket.upper <= 0.0 => -(from.abs() * to.abs()).sqrt(),
             Spread::Exponential => (from.abs() * to.abs()).sqrt(),
         };
@@ -154,11 +166,13 @@ impl Kept {
                 if bound < 0.0 {
                     return nothing;
                 }
-                let from_zero = Bucket {
-                    lower: 0.0,
-                    ..*bucket
+                let (count, upper) = (bucket.count, bucket.upper);
+                return match self.keep {
+                    Keep::Below if bound >= upper => all(upper / 2.0),
+                    Keep::Below => (count * bound / upper, bound / 2.0),
+                    Keep::Above if bound >= upper => nothing,
+                    Keep::Above => (count * (1.0 - bound / upper), f64::midpoint(bound, upper)),
                 };
-                return self.of(&from_zero, Spread::Linear);
             }
             return match self.keep {
                 Keep::Below if bound == f64::NEG_INFINITY => nothing,
@@ -185,7 +199,7 @@ fn share_below(bucket: &Bucket, bound: f64, spread: Spread) -> f64 {
     }
     let log = |v: f64| v.abs().log2();
     let fraction = match spread {
-        Spread::Linear => (bound - bucket.lower) / (bucket.upper - bucket.lower),
+        Spread::Linear | Spread::Zero => (bound - bucket.lower) / (bucket.upper - bucket.lower),
         Spread::Exponential if bucket.upper > 0.0 => {
             (log(bound) - log(bucket.lower)) / (log(bucket.upper) - log(bucket.lower))
         }

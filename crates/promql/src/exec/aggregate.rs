@@ -145,11 +145,10 @@ fn warn_quantiles(query: &Query<'_>, quantiles: &[f64], pos: PosRange) {
     if quantiles.iter().any(|q| q.is_nan()) {
         warn(f64::NAN);
     }
-    let max = quantiles.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (min, max) = super::aggregate_k::extremes(quantiles);
     if max > 1.0 {
         warn(max);
     }
-    let min = quantiles.iter().copied().fold(f64::INFINITY, f64::min);
     if min < 0.0 {
         warn(min);
     }
@@ -307,8 +306,9 @@ impl Fold<'_, '_> {
         let floats = column.floats.as_slice();
         match self.op {
             AggregateOp::Sum => {
-                for ((v, sum), c) in floats.iter().zip(&mut state.value).zip(&mut state.aside) {
-                    if is_absent(*v) {
+                let values = state.value.iter_mut().zip(&mut state.aside);
+                for (step, (v, (sum, c))) in floats.iter().zip(values).enumerate() {
+                    if is_absent(*v) || is_void(&state.histograms, step) {
                         continue;
                     }
                     if is_absent(*sum) {
@@ -320,7 +320,7 @@ impl Fold<'_, '_> {
             }
             AggregateOp::Avg => {
                 for (step, v) in floats.iter().enumerate() {
-                    if !is_absent(*v) {
+                    if !is_absent(*v) && !is_void(&state.histograms, step) {
                         state.average(step, *v, self.len);
                     }
                 }
@@ -391,10 +391,11 @@ impl Fold<'_, '_> {
         }
         for (step, h) in column.histograms.iter().enumerate() {
             let Some(h) = h else { continue };
-            // Beside a float the result is void anyway; only that there was one matters.
-            let beside_float = !is_absent(state.value[step]);
+            // After a float the result is void anyway; only that there was one matters.
             let slot = state.histograms[step].get_or_insert_default();
-            if beside_float || slot.incompatible {
+            let after_float =
+                !is_absent(state.value[step]) && slot.sum.is_none() && slot.mean.is_none();
+            if after_float || slot.incompatible {
                 continue;
             }
             slot.hints.see(h);
@@ -416,6 +417,13 @@ impl Fold<'_, '_> {
             }
         }
     }
+}
+
+/// Histograms that did not fit were seen at the step: as upstream, nothing more is looked at.
+#[inline]
+fn is_void(histograms: &[Option<Box<HistogramState>>], step: usize) -> bool {
+    let slot = histograms.get(step).and_then(Option::as_ref);
+    slot.is_some_and(|slot| slot.incompatible)
 }
 
 impl HistogramState {

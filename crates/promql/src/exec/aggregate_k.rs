@@ -10,6 +10,7 @@ use super::vect::Vect;
 use super::{Query, Scope, failed};
 use crate::annotate::Note;
 use crate::ast::{Aggregate, AggregateOp, PosRange};
+use crate::functions::math::{go_max, go_min};
 use crate::query_error::QueryError;
 
 /// The largest and smallest floats that a conversion to a 64-bit integer survives, as upstream has
@@ -26,8 +27,7 @@ pub(crate) fn eval<'q>(
     groups: &Groups,
     param: &[f64],
 ) -> Result<Vect<'q>, QueryError> {
-    let max = fold(param, f64::NEG_INFINITY, |a, b| a > b);
-    let min = fold(param, f64::INFINITY, |a, b| a < b);
+    let (min, max) = extremes(param);
     let has_nan = param.iter().any(|v| v.is_nan());
     let param_pos = aggregate
         .param
@@ -89,17 +89,16 @@ fn refuse<'q>(query: &'q Query<'q>, vect: Vect<'q>, text: &str) -> Result<Vect<'
     failed(text)
 }
 
-fn fold(values: &[f64], empty: f64, better: fn(f64, f64) -> bool) -> f64 {
-    let mut values = values.iter().copied();
-    let Some(mut found) = values.next() else {
-        return empty;
-    };
-    for v in values {
-        if better(v, found) || found.is_nan() {
-            found = v;
-        }
+/// The least and the greatest value of a parameter, as upstream finds them: NaN if there is any, unless
+/// beside the infinity that it is compared with.
+pub(super) fn extremes(param: &[f64]) -> (f64, f64) {
+    match param {
+        // A literal is the same at every step.
+        [first, rest @ ..] if rest.iter().all(|v| v == first) => (*first, *first),
+        _ => param.iter().fold((f64::MAX, f64::MIN), |(min, max), v| {
+            (go_min(min, *v), go_max(max, *v))
+        }),
     }
-    found
 }
 
 /// `topk`, `bottomk`: a heap of candidates for every group and step.
@@ -177,21 +176,26 @@ impl Heap {
         a.is_nan() || if top { a < b } else { a > b }
     }
 
-    fn offer(&mut self, v: f64, series: u32, most: usize, top: bool) {
+    fn push(&mut self, v: f64, series: u32, top: bool) {
         let heap = &mut self.0;
-        if heap.len() < most {
-            heap.push((v, series));
-            let mut child = heap.len() - 1;
-            while child > 0 {
-                let parent = (child - 1) / 2;
-                if !Heap::less(heap[child].0, heap[parent].0, top) {
-                    break;
-                }
-                heap.swap(parent, child);
-                child = parent;
+        heap.push((v, series));
+        let mut child = heap.len() - 1;
+        while child > 0 {
+            let parent = (child - 1) / 2;
+            if !Heap::less(heap[child].0, heap[parent].0, top) {
+                break;
             }
+            heap.swap(parent, child);
+            child = parent;
+        }
+    }
+
+    fn offer(&mut self, v: f64, series: u32, most: usize, top: bool) {
+        if self.0.len() < most {
+            self.push(v, series, top);
             return;
         }
+        let heap = &mut self.0;
         let worst = heap[0].0;
         let better = if top { worst < v } else { worst > v };
         if better || (worst.is_nan() && !v.is_nan()) {
@@ -242,6 +246,8 @@ fn first_ones<'q>(
     let by_ratio = aggregate.op == AggregateOp::LimitRatio;
     let mut taken = vec![0u64; groups.labels.len() * len];
     let mut out: Vec<(Meta, Column)> = Vec::new();
+    let mut heaps: Vec<Heap> = Vec::new();
+    heaps.resize_with(groups.labels.len(), Heap::default);
     let input = vect.for_each(query, |i, mut column| {
         let row = groups.of[i] as usize * len;
         let place = if by_ratio {
@@ -267,10 +273,26 @@ fn first_ones<'q>(
             }
         }
         if !column.is_empty() {
+            if len == 1 {
+                let v = if column.histogram(0).is_some() {
+                    0.0
+                } else {
+                    column.floats[0]
+                };
+                heaps[groups.of[i] as usize].push(v, out.len() as u32, true);
+            }
             out.push((metas[i].clone(), column));
         }
         Ok(())
     })?;
+    if len == 1 {
+        // The order of an instant query's answer: upstream gathers each group in a heap.
+        let mut series: Vec<Option<(Meta, Column)>> = out.into_iter().map(Some).collect();
+        let in_order = heaps.into_iter().flat_map(|heap| heap.0);
+        out = in_order
+            .filter_map(|(_, at)| series[at as usize].take())
+            .collect();
+    }
     finish(query, len, out, &input)
 }
 

@@ -32,6 +32,11 @@ impl Grid {
         self.start + self.step * i as i64
     }
 
+    /// The last step is earlier.
+    pub(crate) fn ends_before(&self, t_ms: i64) -> bool {
+        self.len > 0 && self.at(self.len - 1) < t_ms
+    }
+
     /// Refuses more steps than samples are allowed, as a scalar has one at every step; but not a
     /// number of steps that any memory holds.
     ///

@@ -202,9 +202,8 @@ fn combine(
     let all_match_empty = data_matchers.iter().all(Matcher::matches_empty);
     let mut out: Vec<(Meta, Column)> = Vec::new();
     for ((meta, column), ignored) in metas.iter().zip(columns).zip(ignored) {
-        // As upstream: that the name was to be dropped is forgotten.
         if *ignored {
-            out.push((Meta::new(meta.labels.clone()), column));
+            out.push((meta.clone(), column));
             continue;
         }
         let candidates = by_key
@@ -223,7 +222,11 @@ fn combine(
                     } else {
                         let labels = add_labels(&meta.labels, found, &newest, &wanted)?;
                         Some(*enriched.entry(labels.clone()).or_insert_with(|| {
-                            out.push((Meta::new(labels), Column::absent(len)));
+                            let meta = Meta {
+                                labels,
+                                drop_name: meta.drop_name,
+                            };
+                            out.push((meta, Column::absent(len)));
                             out.len() - 1
                         }))
                     };

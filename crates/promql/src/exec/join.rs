@@ -206,12 +206,17 @@ impl Join<'_, '_> {
     }
 
     fn group(&self, group: &Group) -> Result<Results, Mismatch> {
-        self.check_one_side(group)?;
+        let mut reason = self.check_one_side(group).err();
         let mut results = Results {
             metas: Vec::new(),
             columns: Vec::new(),
             matched: Vec::new(),
             unique: HashMap::new(),
+        };
+        let mut or_earlier = |found: Mismatch| {
+            if reason.as_ref().is_none_or(|before| found < *before) {
+                reason = Some(found);
+            }
         };
         let explicit = self.matching.card != Cardinality::OneToOne;
         // Which steps matched matters only where a second match may be one too many, or where
@@ -226,13 +231,25 @@ impl Join<'_, '_> {
                 let meta = self.result_meta(&self.many.metas[many], &self.one.metas[one]);
                 let column = self.pair(many, one, track || unique_needed, |matched| {
                     self.note_matches(&mut results, &meta.labels, matched, track, unique_needed)
-                })?;
-                results.metas.push(meta);
-                results.columns.push(column);
+                });
+                match column {
+                    Ok(column) => {
+                        results.metas.push(meta);
+                        results.columns.push(column);
+                    }
+                    Err(found) => or_earlier(found),
+                }
             }
             if let Some(fill) = self.fill_one {
-                self.fill_in_one(group, many, fill, &mut results, track, unique_needed)?;
+                let filled =
+                    self.fill_in_one(group, many, fill, &mut results, track, unique_needed);
+                if let Err(found) = filled {
+                    or_earlier(found);
+                }
             }
+        }
+        if let Some(reason) = reason {
+            return Err(reason);
         }
         if let Some(fill) = self.fill_many {
             for &one in &group.one {
@@ -260,9 +277,6 @@ impl Join<'_, '_> {
             if let (Some(first), Some(second)) = (present.next(), present.next()) {
                 let labels = |i: &usize| &self.one.metas[*i].labels;
                 let side = if self.swapped { "left" } else { "right" };
-                if let Some(earlier) = self.several_for_one(group, step) {
-                    return Err(earlier);
-                }
                 let text = format!(
                     "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
                     self.match_labels(labels(second)),
@@ -277,21 +291,6 @@ impl Join<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// The first step before `end` at which several series match one, in a join of one to one.
-    fn several_for_one(&self, group: &Group, end: usize) -> Option<Mismatch> {
-        if self.matching.card != Cardinality::OneToOne {
-            return None;
-        }
-        let here = |side: &Side<'_>, of: &[usize], step: usize| {
-            of.iter().filter(|i| side.columns[**i].has(step)).count()
-        };
-        (0..end)
-            .find(|step| {
-                here(&self.one, &group.one, *step) > 0 && here(&self.many, &group.many, *step) > 1
-            })
-            .map(several_matches)
     }
 
     /// Whether results of this group may have the same labels.
@@ -327,34 +326,28 @@ impl Join<'_, '_> {
     ) -> Result<(), Mismatch> {
         if self.matching.card == Cardinality::OneToOne {
             if track {
-                for (step, (seen, now)) in results.matched.iter_mut().zip(steps).enumerate() {
-                    if *seen && *now {
-                        return Err(several_matches(step));
-                    }
-                    *seen |= now;
-                }
+                return match mark(&mut results.matched, steps) {
+                    Some(step) => Err(several_matches(step)),
+                    None => Ok(()),
+                };
             }
             return Ok(());
         }
         if track {
-            for (seen, now) in results.matched.iter_mut().zip(steps) {
-                *seen |= now;
-            }
+            mark(&mut results.matched, steps);
         }
         if unique {
             let seen = results
                 .unique
                 .entry(labels.clone())
                 .or_insert_with(|| vec![false; steps.len()]);
-            for (step, (seen, now)) in seen.iter_mut().zip(steps).enumerate() {
-                if *seen && *now {
-                    return Err(Mismatch {
-                        step,
-                        kind: MismatchKind::Matches,
-                        text: "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
-                    });
-                }
-                *seen |= now;
+            if let Some(step) = mark(seen, steps) {
+                return Err(Mismatch {
+                    step,
+                    kind: MismatchKind::Matches,
+                    text: "multiple matches for labels: grouping labels must ensure unique matches"
+                        .to_owned(),
+                });
             }
         }
         Ok(())
@@ -522,6 +515,15 @@ impl Join<'_, '_> {
             drop_name: self.binary.return_bool,
         }
     }
+}
+
+/// Marks the steps as seen; returns the first that was before.
+fn mark(seen: &mut [bool], steps: &[bool]) -> Option<usize> {
+    let twice = seen.iter().zip(steps).position(|(seen, now)| *seen && *now);
+    for (seen, now) in seen.iter_mut().zip(steps) {
+        *seen |= now;
+    }
+    twice
 }
 
 fn several_matches(step: usize) -> Mismatch {

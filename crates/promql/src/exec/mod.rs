@@ -81,6 +81,9 @@ pub(crate) struct Scope<'s> {
     pub path: Vec<Option<&'static str>>,
     /// Samples looked at are counted here.
     pub looked: &'s Looked,
+    /// The evaluation goes on for less than a step after the last one: upstream then takes a single
+    /// step for several.
+    pub uneven: bool,
     /// Nobody looks at other labels of the selected series than these.
     pub only_labels: Option<Vec<String>>,
 }
@@ -97,6 +100,7 @@ impl<'s> Scope<'s> {
     pub(crate) fn at(&self, grid: Grid) -> Scope<'s> {
         Scope {
             grid,
+            uneven: false,
             ..self.clone()
         }
     }

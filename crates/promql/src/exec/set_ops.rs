@@ -55,6 +55,10 @@ pub(crate) fn eval<'q>(
     let (metas, columns) = if super::vect::all_distinct(&metas) {
         (metas, columns)
     } else {
+        // Of equal series the one that begins first says whether the name is dropped.
+        let mut series: Vec<(Meta, Column)> = metas.into_iter().zip(columns).collect();
+        series.sort_by_key(|(_, column)| column.present().next());
+        let (metas, columns) = series.into_iter().unzip();
         merge_same(metas, columns, Clash::Merge)?
     };
     let usage = Usage::of(len, &columns).stepwise(&[&left_usage, &right_usage]);

@@ -19,7 +19,7 @@ pub(crate) fn eval<'q>(
     call: &'q Call,
     scope: &Scope<'q>,
 ) -> Result<Vect<'q>, QueryError> {
-    if scope.grid.len > 1 {
+    if scope.grid.len > 1 || scope.uneven {
         query.notes.add(Note::SortIneffective, call.pos);
     }
     let by_label = call.func.name.starts_with("sort_by_label");

@@ -37,6 +37,7 @@ pub(crate) fn compute<'q>(
         grid,
         path,
         looked,
+        uneven: grid.ends_before(references.last()),
         only_labels: None,
     };
     let mut charge = None;

@@ -281,7 +281,8 @@ impl ExtendedRate {
         }
         let left = bounded.left(self.is_counter, flags)?;
         let right = bounded.right(self.is_counter, flags)?;
-        if !self.is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+        let gauges = is_gauge(&left) && is_gauge(&right);
+        if !self.is_counter && !gauges {
             flags.set(Flags::NOT_GAUGE);
         }
         let mut result = FloatHistogram::clone(&right);

@@ -432,7 +432,8 @@ pub(crate) fn histogram_fraction(lower: f64, upper: f64, h: &FloatHistogram) -> 
                 if custom && bucket.upper == f64::INFINITY {
                     return rank;
                 }
-                return rank + bucket.count * (v - bucket.lower) / (bucket.upper - bucket.lower);
+                let below = (v - bucket.lower) / (bucket.upper - bucket.lower);
+                return rank + bucket.count * below;
             }
             let log = |v: f64| super::math::log2(v.abs());
             let (lower, upper) = (log(bucket.lower), log(bucket.upper));

@@ -53,7 +53,7 @@ impl Parser<'_> {
     /// A duration that has to be greater than zero, as far as that is known yet.
     pub(super) fn positive_duration(&mut self) -> Parsed<DurationTerm> {
         let term = self.duration(0)?;
-        match term {
+        match self.a_number(term) {
             DurationTerm::Literal(literal) if literal.value <= 0.0 => {
                 self.error(literal.pos, "duration must be greater than 0");
                 Ok(zero())
@@ -82,7 +82,10 @@ impl Parser<'_> {
     pub(super) fn offset_duration(&mut self) -> Parsed<DurationTerm> {
         loop {
             match self.peek() {
-                Kind::Number | Kind::Duration => return Ok(self.literal_in_range()),
+                Kind::Number | Kind::Duration => {
+                    let literal = self.literal_in_range();
+                    return Ok(self.a_number(literal));
+                }
                 Kind::Step | Kind::Range | Kind::MaxOf | Kind::MinOf => {
                     let function = self.duration_function()?;
                     self.gate_duration(function.pos);
@@ -100,7 +103,8 @@ impl Parser<'_> {
         match self.peek() {
             Kind::Number | Kind::Duration => {
                 let literal = self.number_literal();
-                Ok(self.apply_sign(sign, DurationTerm::Literal(literal)))
+                let literal = self.apply_sign(sign, DurationTerm::Literal(literal));
+                Ok(self.a_number(literal))
             }
             Kind::Step | Kind::Range | Kind::MaxOf | Kind::MinOf => {
                 let function = self.duration_function()?;
@@ -228,6 +232,18 @@ impl Parser<'_> {
         })
     }
 
+    /// A literal that stands alone has to be a number; in an expression that shows when it is
+    /// computed.
+    fn a_number(&mut self, term: DurationTerm) -> DurationTerm {
+        match term {
+            DurationTerm::Literal(literal) if literal.value.is_nan() => {
+                self.error(literal.pos, "duration out of range");
+                zero()
+            }
+            term => term,
+        }
+    }
+
     fn literal_in_range(&mut self) -> DurationTerm {
         let literal = self.number_literal();
         if is_too_long(literal.value) {
@@ -308,5 +324,5 @@ const fn zero() -> DurationTerm {
 }
 
 fn is_too_long(seconds: f64) -> bool {
-    !(-TOO_LONG_SECONDS..=TOO_LONG_SECONDS).contains(&seconds)
+    seconds.abs() > TOO_LONG_SECONDS
 }

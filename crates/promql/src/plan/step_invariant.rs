@@ -88,7 +88,10 @@ fn visit(expr: &mut Expr) -> Found {
                 invariant &= found.invariant;
                 wrap.push(found.wrap);
             }
-            if invariant {
+            // The time of a selector's sample, unlike that of something computed.
+            let of_one_sample = call.func.name == "timestamp"
+                && matches!(&call.args[..], [Expr::Vector(selector)] if selector.at.is_some());
+            if invariant || of_one_sample {
                 return ONCE;
             }
             for (arg, wrap) in call.args.iter_mut().zip(wrap) {

@@ -517,11 +517,6 @@ fn native_histograms(
         }
         Histogram {
             reset_hint: histogram::ResetHint::Gauge as i32,
-            sum: if r.chance(2) {
-                f64::NEG_INFINITY
-            } else {
-                now.sum
-            },
             ..now.integer()
         }
     });
@@ -557,7 +552,15 @@ fn native_histograms(
         if r.chance(3) {
             now = *r.pick(&bounds);
         }
-        growing.custom(now)
+        let histogram = growing.custom(now);
+        Histogram {
+            sum: if r.chance(2) {
+                f64::NEG_INFINITY
+            } else {
+                histogram.sum
+            },
+            ..histogram
+        }
     });
     push("native_bounds", Vec::new(), histograms);
 

@@ -26,6 +26,12 @@ pub enum Times {
     },
 }
 
+/// Whether names are dropped at the end of a query only, as `promql-delayed-name-removal` has it: so it
+/// is for one seed of three.
+pub fn names_drop_late(seed: u64) -> bool {
+    seed.is_multiple_of(3)
+}
+
 /// The `n`th query of a seed, with all that 3.14 has if `newer`.
 pub fn query(seed: u64, n: u64, newer: bool) -> Query {
     let mut random = Random::new(seed, n);
@@ -51,6 +57,7 @@ pub fn query(seed: u64, n: u64, newer: bool) -> Query {
     let mut text = Text {
         r,
         newer,
+        names_drop_late: names_drop_late(seed),
         exact: false,
         in_subquery: 0,
     };
@@ -99,18 +106,19 @@ pub(crate) const GAUGES: [&str; 9] = [
     "target_info",
     "\"dotted.name\"",
 ];
-pub(crate) const NATIVE: [&str; 9] = [
+const NATIVE: [&str; 9] = [
     "native",
     "native_float",
     "native_gauge",
-    "native_nan",
     "native_custom",
+    "mixed",
+    "native_nan",
     "native_bounds",
     "native_schemas",
     "native_kinds",
-    "mixed",
 ];
-pub(crate) const BUCKETS: [&str; 4] = [
+const NATIVE_OF_3_5: usize = 5;
+const BUCKETS: [&str; 4] = [
     "lat_seconds_bucket",
     "lat_seconds_bucket",
     "rough_bucket",
@@ -127,6 +135,7 @@ pub(crate) struct Text<'r> {
     exact: bool,
     pub(crate) in_subquery: usize,
     pub(crate) newer: bool,
+    names_drop_late: bool,
 }
 
 impl Text<'_> {
@@ -140,7 +149,7 @@ impl Text<'_> {
         self.r.pick(from).to_string()
     }
 
-    fn exactly<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn exactly<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
         let before = std::mem::replace(&mut self.exact, true);
         let result = write(self);
         self.exact = before;
@@ -157,9 +166,26 @@ impl Text<'_> {
         ])
     }
 
-    /// A parameter of a function or aggregation.
+    /// A native histogram. Those that 3.5 adds up otherwise are asked of newer ones.
+    pub(crate) fn native(&mut self) -> String {
+        if self.newer {
+            return self.pick(&NATIVE);
+        }
+        self.pick(&NATIVE[..NATIVE_OF_3_5])
+    }
+
+    /// A classic histogram, likewise.
+    pub(crate) fn buckets(&mut self) -> String {
+        if self.newer {
+            return self.pick(&BUCKETS);
+        }
+        BUCKETS[0].to_owned()
+    }
+
+    /// A parameter of a function or aggregation: computed only where it is known to be the same as in
+    /// 3.5.
     fn parameter(&mut self, depth: usize, usual: &[&str]) -> String {
-        if depth > 0 && self.r.chance(15) {
+        if self.newer && depth > 0 && self.r.chance(15) {
             return self.exactly(|t| t.scalar(depth - 1));
         }
         self.pick(usual)
@@ -275,7 +301,8 @@ impl Text<'_> {
                 };
                 format!("{f}({})", self.vector(depth - 1))
             }
-            16 => self.info(depth),
+            // 3.14.0's info forgets that a name was to be dropped.
+            16 if !self.names_drop_late => self.info(depth),
             _ => self.limited(depth),
         }
     }
@@ -358,7 +385,7 @@ impl Text<'_> {
                 )
             }
             _ => {
-                let name = self.pick(&NATIVE);
+                let name = self.native();
                 let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 let functions = [
@@ -478,7 +505,11 @@ impl Text<'_> {
                 let op = self.pick(&[
                     "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "sum", "avg",
                 ]);
-                let arg = self.vector(depth - 1);
+                let arg = if op.starts_with("std") {
+                    self.exactly(|t| t.vector(depth - 1))
+                } else {
+                    self.vector(depth - 1)
+                };
                 self.grouped(&op, &arg)
             }
             1 => {
@@ -630,7 +661,7 @@ impl Text<'_> {
 
     fn of_histograms(&mut self, depth: usize) -> String {
         if self.newer && self.r.chance(12) {
-            let name = self.pick(&NATIVE);
+            let name = self.native();
             let selector = self.selector_of(&name);
             let (op, bound) = (
                 self.pick(&["</", ">/"]),
@@ -643,13 +674,13 @@ impl Text<'_> {
         }
         let inner = match self.r.below(7) {
             0 => {
-                let name = self.pick(&BUCKETS);
+                let name = self.buckets();
                 let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 format!("rate({matrix})")
             }
             1 => {
-                let name = self.pick(&BUCKETS);
+                let name = self.buckets();
                 let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 format!(
@@ -658,11 +689,11 @@ impl Text<'_> {
                 )
             }
             2 => {
-                let name = self.pick(&BUCKETS);
+                let name = self.buckets();
                 self.selector_of(&name)
             }
             3 => {
-                let name = self.pick(&NATIVE);
+                let name = self.native();
                 let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 format!(
@@ -677,7 +708,7 @@ impl Text<'_> {
                 )
             }
             4 => {
-                let name = self.pick(&NATIVE);
+                let name = self.native();
                 let selector = self.selector_of(&name);
                 let matrix = self.matrix_of(selector);
                 format!(
@@ -686,18 +717,23 @@ impl Text<'_> {
                 )
             }
             5 => {
-                let name = self.pick(&NATIVE);
+                let name = self.native();
                 self.selector_of(&name)
             }
             _ => self.vector(depth - 1),
         };
         if self.newer && !self.exact && self.r.chance(10) {
             let mut all = String::new();
-            for _ in 0..1 + self.r.below(3) {
+            // Equal series are an error in 3.14.0 only in the answer where names drop late; here always.
+            let (most, labels) = match self.names_drop_late {
+                true => (1, &["q", "q", "x.y"]),
+                false => (3, &["q", "job", "x.y"]),
+            };
+            for _ in 0..1 + self.r.below(most) {
                 all += ", ";
                 all += &self.quantile(depth);
             }
-            let label = self.pick(&["q", "job", "x.y"]);
+            let label = self.pick(labels);
             return format!("histogram_quantiles({inner}, {label:?}{all})");
         }
         // Quantiles and fractions of exponential buckets are logarithms.

@@ -1,15 +1,15 @@
 //! Names, selectors, ranges and durations of random queries.
 
 use crate::data::{LENGTH_MS, START_MS};
-use crate::generate::{BUCKETS, COUNTERS, GAUGES, NATIVE, Text};
+use crate::generate::{COUNTERS, GAUGES, Text};
 
 impl Text<'_> {
     pub(crate) fn name(&mut self) -> String {
         match self.r.weighted(&[4, 6, 2, 1]) {
             0 => self.pick(&COUNTERS),
             1 => self.pick(&GAUGES),
-            2 => self.pick(&NATIVE),
-            _ => self.pick(&BUCKETS),
+            2 => self.native(),
+            _ => self.buckets(),
         }
     }
 
@@ -71,18 +71,22 @@ impl Text<'_> {
     }
 
     pub(crate) fn any_selector(&mut self) -> String {
+        if self.newer && self.r.chance(1) {
+            return self.pick(&[
+                "{__name__=~\"native.*\"}",
+                "{job=~\".+\"}",
+                "{__name__=~\".*_bucket\",instance!=\"h1:80\"}",
+            ]);
+        }
         if self.r.chance(4) {
             return self.pick(&[
                 "{__name__=~\"up|temp\"}",
                 "{__name__=~\"req_.*\",job=\"api\"}",
                 "{__name__=~\"lat_seconds_(sum|count)\"}",
                 "{__name__=~\"mem_bytes|native\"}",
-                "{job=\"api\",instance=\"h1:80\"}",
+                "{job=\"api\",instance=\"h1:80\",le=\"\"}",
                 "nosuch",
-                "{__name__!~\"native.*|mixed|odd\",job=\"db\"}",
-                "{__name__=~\"native.*\"}",
-                "{job=~\".+\"}",
-                "{__name__=~\".*_bucket\",instance!=\"h1:80\"}",
+                "{__name__!~\"native.*|mixed|odd|rough.*|twice.*\",job=\"db\"}",
             ]);
         }
         let name = self.name();
@@ -163,7 +167,8 @@ impl Text<'_> {
     pub(crate) fn matrix(&mut self, depth: usize) -> String {
         if depth > 0 && self.in_subquery < 2 && self.r.chance(20) {
             self.in_subquery += 1;
-            let inner = self.vector(depth - 1);
+            // Changes, slopes and deviations are made of it.
+            let inner = self.exactly(|t| t.vector(depth - 1));
             self.in_subquery -= 1;
             let mut range = self.pick(&["2m", "5m", "7m30s", "10m", "600"]);
             let mut step = self.pick(&["", "15s", "30s", "1m", "47s"]);
