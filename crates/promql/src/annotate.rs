@@ -304,16 +304,30 @@ fn rfc3339(t_ms: i64) -> String {
     )
 }
 
+/// When an expression says something: of itself, and what is said of it as an argument.
+#[derive(Clone, Copy, Default)]
+struct Rank {
+    of_itself: usize,
+    as_argument: usize,
+}
+
 /// When what is said about each place is said: after everything inside the expression that says it.
-fn evaluation_order(expr: &Expr) -> HashMap<(u32, u32), usize> {
-    fn visit(expr: &Expr, next: &mut usize, ranks: &mut HashMap<(u32, u32), usize>) {
+fn evaluation_order(expr: &Expr) -> HashMap<(u32, u32), Rank> {
+    fn visit(expr: &Expr, next: &mut usize, ranks: &mut HashMap<(u32, u32), Rank>) {
         expr.for_each_child(|child| visit(child, next, ranks));
-        // An expression speaks of its arguments, and then of itself.
-        expr.for_each_child(|child| {
-            ranks.insert((child.pos().start, child.pos().end), *next + 1);
-        });
-        *next += 2;
-        ranks.insert((expr.pos().start, expr.pos().end), *next);
+        *next += 1;
+        let at = |pos: PosRange| (pos.start, pos.end);
+        ranks.entry(at(expr.pos())).or_default().of_itself = *next;
+        // Calls and aggregations speak of their arguments, of a subquery without a place.
+        if matches!(expr, Expr::Call(_) | Expr::Aggregate(_)) {
+            expr.for_each_child(|child| {
+                let pos = match child.unwrapped() {
+                    Expr::Subquery(_) => PosRange::default(),
+                    _ => child.pos(),
+                };
+                ranks.entry(at(pos)).or_default().as_argument = *next;
+            });
+        }
     }
     let mut ranks = HashMap::new();
     visit(expr, &mut 0, &mut ranks);
@@ -379,7 +393,15 @@ impl Notes {
                 }
                 Some((kept, merged)) => {
                     let ranks = ranks.get_or_insert_with(|| evaluation_order(expr));
-                    let rank = |pos: &PosRange| ranks.get(&(pos.start, pos.end)).copied();
+                    let rank = |pos: &PosRange| {
+                        let rank = ranks.get(&(pos.start, pos.end)).copied()?;
+                        let itself = matches!(note, Note::SortIneffective) || rank.as_argument == 0;
+                        Some(if itself {
+                            rank.of_itself
+                        } else {
+                            rank.as_argument
+                        })
+                    };
                     // Of arguments of one call the last one speaks last.
                     if rank(&pos) >= rank(kept) {
                         *kept = pos;

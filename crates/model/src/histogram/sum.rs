@@ -46,9 +46,11 @@ impl HistogramSum {
         let counter_reset_collision = self.value.adjust_counter_reset(other);
         let custom = self.value.uses_custom_buckets();
         if !custom {
-            let zero_count = self.reconcile_zero_buckets(other);
-            (self.value.zero_count, self.zero_count_c) =
-                kahan_add(zero_count, self.value.zero_count, self.zero_count_c);
+            let (zero_count, c) = self.reconcile_zero_buckets(other);
+            for count in [zero_count, c] {
+                (self.value.zero_count, self.zero_count_c) =
+                    kahan_add(count, self.value.zero_count, self.zero_count_c);
+            }
         }
         (self.value.count, self.count_c) = kahan_add(other.count, self.value.count, self.count_c);
         (self.value.sum, self.sum_c) = kahan_add(other.sum, self.value.sum, self.sum_c);
@@ -60,14 +62,25 @@ impl HistogramSum {
                 custom_bounds: true,
             });
         }
-        let reduced;
-        let mut other = other;
-        if !custom && other.schema < self.value.schema {
-            self.reduce(other.schema);
-        } else if !custom && other.schema > self.value.schema {
-            reduced = other.copy_to_schema(self.value.schema);
-            other = &reduced;
+        if !custom && other.schema > self.value.schema {
+            // What its buckets lose when they are joined is added as well.
+            let mut reduced = HistogramSum::new(other);
+            reduced.reduce(self.value.schema);
+            self.add_sides(&reduced.value, &reduced.positive_c, &reduced.negative_c);
+        } else {
+            if !custom && other.schema < self.value.schema {
+                self.reduce(other.schema);
+            }
+            self.add_sides(other, &[], &[]);
         }
+        Ok(Reconciled {
+            counter_reset_collision,
+            custom_bounds: false,
+        })
+    }
+
+    /// Adds the buckets of a histogram of the same schema; without compensations they are zero.
+    fn add_sides(&mut self, other: &FloatHistogram, positive_c: &[f64], negative_c: &[f64]) {
         let skip = Skip::up_to(&self.value);
         add_side(
             (
@@ -76,9 +89,10 @@ impl HistogramSum {
                 &mut self.positive_c,
             ),
             (&other.positive_spans, &other.positive_buckets),
+            positive_c,
             skip,
         );
-        if !custom {
+        if !self.value.uses_custom_buckets() {
             add_side(
                 (
                     &mut self.value.negative_spans,
@@ -86,13 +100,10 @@ impl HistogramSum {
                     &mut self.negative_c,
                 ),
                 (&other.negative_spans, &other.negative_buckets),
+                negative_c,
                 skip,
             );
         }
-        Ok(Reconciled {
-            counter_reset_collision,
-            custom_bounds: false,
-        })
     }
 
     /// Multiplies sum and compensation.
@@ -139,7 +150,7 @@ impl HistogramSum {
                 .collect();
             let (spans, pairs) = reduce(spans, &pairs, step, |(sum, c), (inc, inc_c)| {
                 let (sum, c) = kahan_add(inc, sum, c);
-                (sum, c + inc_c)
+                kahan_add(inc_c, sum, c)
             });
             let (counts, compensations): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
             (spans, counts, compensations)
@@ -154,7 +165,7 @@ impl HistogramSum {
 
     /// See `FloatHistogram::reconcile_zero_buckets`; what moves into the zero bucket takes its
     /// compensation along.
-    fn reconcile_zero_buckets(&mut self, other: &FloatHistogram) -> f64 {
+    fn reconcile_zero_buckets(&mut self, other: &FloatHistogram) -> (f64, f64) {
         let mut other_count = other.zero_count;
         let mut other_threshold = other.zero_threshold;
         while other_threshold != self.value.zero_threshold {
@@ -169,7 +180,17 @@ impl HistogramSum {
                 break;
             }
         }
-        other_count
+        if other_threshold == other.zero_threshold {
+            return (other_count, 0.0);
+        }
+        let positive = other.positive().take_while(|b| b.lower < other_threshold);
+        let negative = other.negative().take_while(|b| b.upper > -other_threshold);
+        let (_, c) = positive
+            .chain(negative)
+            .fold((other.zero_count, 0.0), |(sum, c), bucket| {
+                kahan_add(bucket.count, sum, c)
+            });
+        (other_count, c)
     }
 
     fn widen_zero_bucket(&mut self, threshold: f64) {
@@ -183,7 +204,7 @@ impl HistogramSum {
             for (count, c) in counts.iter_mut().zip(compensations.iter_mut()).take(moved) {
                 (h.zero_count, self.zero_count_c) =
                     kahan_add(*count, h.zero_count, self.zero_count_c);
-                self.zero_count_c += *c;
+                (h.zero_count, self.zero_count_c) = kahan_add(*c, h.zero_count, self.zero_count_c);
                 (*count, *c) = (0.0, 0.0);
             }
         }
@@ -247,10 +268,12 @@ fn drop_empty(spans: &mut Vec<Span>, counts: &mut Vec<f64>, compensations: &mut 
 fn add_side(
     (spans, counts, compensations): (&mut Vec<Span>, &mut Vec<f64>, &mut Vec<f64>),
     (other_spans, other_counts): (&[Span], &[f64]),
+    other_c: &[f64],
     skip: Skip,
 ) {
     let first = other_spans.first().map_or(0, |span| span.offset);
     if spans.as_slice() == other_spans
+        && other_c.is_empty()
         && counts.len() == other_counts.len()
         && (counts.is_empty() || !skip.skips(first))
     {
@@ -263,30 +286,35 @@ fn add_side(
         }
         return;
     }
+    let compensation = other_c.iter().copied().chain(std::iter::repeat(0.0));
     let mut added = entries(other_spans, other_counts)
-        .skip_while(|(index, _)| skip.skips(*index))
+        .zip(compensation)
+        .skip_while(|((index, _), _)| skip.skips(*index))
         .peekable();
     let mut new_spans = SpanBuilder::default();
     let mut new_counts = Vec::with_capacity(counts.len() + other_counts.len());
     let mut new_c = Vec::with_capacity(counts.len() + other_counts.len());
     for ((index, count), c) in entries(spans, counts).zip(compensations.iter()) {
-        while let Some((before, other)) = added.next_if(|(i, _)| *i < index) {
+        while let Some(((before, other), c)) = added.next_if(|((i, _), _)| *i < index) {
             new_spans.push(before);
             new_counts.push(other);
-            new_c.push(0.0);
+            new_c.push(c);
         }
-        let (count, c) = match added.next_if(|(i, _)| *i == index) {
-            Some((_, other)) => kahan_add(other, count, *c),
+        let (count, c) = match added.next_if(|((i, _), _)| *i == index) {
+            Some(((_, other), other_c)) => {
+                let (count, c) = kahan_add(other, count, *c);
+                kahan_add(other_c, count, c)
+            }
             None => (count, *c),
         };
         new_spans.push(index);
         new_counts.push(count);
         new_c.push(c);
     }
-    for (index, other) in added {
+    for ((index, other), c) in added {
         new_spans.push(index);
         new_counts.push(other);
-        new_c.push(0.0);
+        new_c.push(c);
     }
     *spans = new_spans.finish();
     *counts = new_counts;

@@ -27,7 +27,16 @@ pub(crate) fn eval<'q>(
         _ => "",
     });
     let lhs = eval_expr(query, &binary.lhs, &below)?;
-    let rhs = eval_expr(query, &binary.rhs, &below)?;
+    let rhs = match eval_expr(query, &binary.rhs, &below) {
+        Ok(rhs) => rhs,
+        Err(error) => {
+            // As upstream, what is wrong with the left side is told first.
+            if let Out::Vector(lhs) = lhs {
+                lhs.for_each(query, |_, _| Ok(()))?;
+            }
+            return Err(error);
+        }
+    };
     match (lhs, rhs) {
         (
             Out::Scalar {

@@ -161,6 +161,14 @@ impl Pair {
                         } else if a["data"]["result"].as_array().is_some_and(Vec::is_empty) {
                             empty.fetch_add(1, Ordering::Relaxed);
                         }
+                        // Equal series in an instant query: 3.14.0 tells of them at the end, if names
+                        // drop there.
+                        let late = generate::names_drop_late(seed)
+                            && a["status"] == "success"
+                            && b["error"] == "vector cannot contain metrics with the same labelset";
+                        if late {
+                            continue;
+                        }
                         let tree = || self.tree_differs(&agent, n, &query);
                         let difference = answers::difference(&a, &b, &query.text, self.newer);
                         let Some(difference) = difference.or_else(tree) else {
