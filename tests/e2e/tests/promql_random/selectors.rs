@@ -74,7 +74,7 @@ impl Text<'_> {
         if self.newer && self.r.chance(1) {
             return self.pick(&[
                 "{__name__=~\"native.*\"}",
-                "{job=~\".+\"}",
+                "{__name__!=\"\"}",
                 "{__name__=~\".*_bucket\",instance!=\"h1:80\"}",
             ]);
         }
