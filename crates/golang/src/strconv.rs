@@ -4,6 +4,7 @@ mod float;
 mod parse;
 mod printable;
 mod quote;
+mod short;
 
 #[cfg(test)]
 mod tests;
@@ -16,3 +17,4 @@ pub use quote::{
     SyntaxError, append_quote, can_backquote, is_print, quote, quote_bytes, quote_rune,
     quote_rune_to_ascii, quote_to_ascii, unquote, unquote_any, unquote_bytes,
 };
+pub use short::Short;

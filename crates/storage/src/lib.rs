@@ -14,5 +14,5 @@ pub use append::{AppendError, Appendable, Appender, Overridden, SeriesRef, check
 pub use merge::{ChunkEncoder, Merged};
 pub use query::{
     ChunkEncoding, Columns, EncodedChunk, LabelHints, Last, Querier, Queryable, SelectHints,
-    Series, SeriesSet, StorageError,
+    Series, SeriesSet, StorageError, Turn,
 };

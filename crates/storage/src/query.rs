@@ -111,6 +111,12 @@ pub trait Series: Send + Sync {
     /// once; stale markers included. `out` is not cleared.
     fn decode(&self, min_ms: i64, max_ms: i64, out: &mut Columns) -> Result<(), StorageError>;
 
+    /// A hint that [`Series::decode`] is about to be called: has what that reads fetched from memory, without
+    /// waiting for it.
+    fn prefetch(&self, turn: Turn) {
+        let _ = turn;
+    }
+
     /// The last sample with `min_ms <= t <= max_ms`, where the series knows it without decoding and it
     /// is a float; a stale marker is one.
     fn last_float(&self, min_ms: i64, max_ms: i64) -> Last {
@@ -121,6 +127,15 @@ pub trait Series: Send + Sync {
     /// The series' chunks that overlap the range, as encoded bytes, in order of time and not
     /// overlapping: for remote read and StoreAPI.
     fn chunks(&self, min_ms: i64, max_ms: i64) -> Result<Vec<EncodedChunk>, StorageError>;
+}
+
+/// When a series is decoded. Some memory can only be asked for when other memory has arrived, which says
+/// where it is: of series that are decoded in turn each is asked twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There is another one before it.
+    AfterNext,
+    Next,
 }
 
 /// What a series knows of its last sample without decoding.

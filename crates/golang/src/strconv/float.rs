@@ -1,11 +1,19 @@
 //! `strconv.FormatFloat`: all of Go's formats (`internal/strconv/ftoa.go`).
 //!
-//! The shortest digits come from zmij, exact digits from the standard library; the layout is ours.
+//! The shortest digits come from zmij, where [`Short`] has none, exact digits from the standard library; the
+//! layout is ours.
+
+use super::short::Short;
 
 /// What a number can be appended to.
 pub trait Sink {
     /// Appends `text`.
     fn put(&mut self, text: &str);
+
+    /// Appends a short number.
+    fn put_short(&mut self, number: &Short) {
+        self.put(number.as_str());
+    }
 }
 
 impl Sink for String {
@@ -18,6 +26,14 @@ impl Sink for Vec<u8> {
     #[inline]
     fn put(&mut self, text: &str) {
         put_short(self, text.as_bytes());
+    }
+
+    #[inline]
+    fn put_short(&mut self, number: &Short) {
+        let (text, len) = number.padded();
+        let end = self.len() + len;
+        self.extend_from_slice(text);
+        self.truncate(end);
     }
 }
 
@@ -64,8 +80,15 @@ pub fn append_float(out: &mut impl Sink, value: f64, format: char, precision: i3
     if precision < 0 && magnitude < 1e6 && magnitude == f64::from(magnitude as u32) {
         // Small whole numbers look alike as %f and %g: most samples are such.
         if matches!(format, 'f' | 'g' | 'G') {
-            return out.put(itoa::Buffer::new().format(magnitude as u32));
+            return out.put_short(&Short::whole(magnitude as u32));
         }
+    }
+    if format == 'f'
+        && precision < 0
+        && bits == 64
+        && let Some(number) = Short::hundredths(magnitude)
+    {
+        return out.put_short(&number);
     }
     // Where zmij has no exponent it writes what we want, but for whole numbers a fraction.
     if format == 'f' && precision < 0 && bits == 64 && (1e-5..1e16).contains(&magnitude) {

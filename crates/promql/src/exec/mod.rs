@@ -16,6 +16,7 @@ mod histogram_quantile;
 mod info;
 mod join;
 mod labels;
+mod same_times;
 mod samples;
 mod scalar;
 mod select;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::{MatchKind, Matcher};
-use storage::{Columns, SelectHints, SeriesSet, StorageError};
+use storage::{Columns, SelectHints, SeriesSet, StorageError, Turn};
 
 use super::columns::Meta;
 use super::samples::typical_samples;
@@ -136,11 +136,21 @@ impl Selected {
         });
     }
 
+    /// Series are decoded in their order, mostly.
+    fn prefetch_after(&self, i: usize) {
+        for (later, turn) in [(i + 2, Turn::AfterNext), (i + 1, Turn::Next)] {
+            if let Some(series) = self.set.series.get(later) {
+                series.prefetch(turn);
+            }
+        }
+    }
+
     /// Appends all samples of series `i` to `out`, stale markers included.
     pub(crate) fn decode(&self, i: usize, out: &mut Columns) -> Result<(), StorageError> {
         let decode = |out: &mut Columns| self.set.series[i].decode(self.min_ms, self.max_ms, out);
         let Some(kept) = self.kept.get() else {
             self.begun.store(true, Ordering::Relaxed);
+            self.prefetch_after(i);
             return decode(out);
         };
         let mut slot = kept.series[i]
@@ -158,6 +168,7 @@ impl Selected {
             return Ok(());
         }
         let was_empty = out.float_ms.is_empty() && out.histogram_ms.is_empty();
+        self.prefetch_after(i);
         decode(out)?;
         // Histograms take more than can be told at once, start timestamps are rare.
         if !was_empty || !out.histogram_ms.is_empty() || !out.float_start_ms.is_empty() {
@@ -177,6 +188,7 @@ impl Selected {
     }
 }
 
+/// How many bytes the samples of `columns` take.
 fn bytes(columns: &Columns) -> i64 {
     columns.floats.len() as i64 * 16
 }

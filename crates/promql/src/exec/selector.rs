@@ -1,10 +1,12 @@
 //! Instant vector selectors: the last sample at each step, if it is recent and no stale marker.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use storage::{Columns, Last};
 
 use super::columns::{ABSENT, Column, Grid, is_absent};
+use super::same_times::{SameTimes, with_found};
 use super::samples::{Reads, Stored, drop_stale, with_scratch};
 use super::select::{self, Span};
 use super::vect::{Leaf, Tally, Vect};
@@ -15,7 +17,7 @@ use crate::functions::window::Flags;
 use crate::query_error::QueryError;
 
 /// At which times samples are looked up for the steps of a grid: offset and `@` applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct References {
     pub first: i64,
     /// 0 with `@`: the same time at every step.
@@ -302,19 +304,33 @@ pub(crate) fn look_back(
     }
 }
 
+thread_local! {
+    /// Which sample of the series before each step takes.
+    static PLACES: RefCell<SameTimes<(References, i64), u32>> =
+        const { RefCell::new(SameTimes::new()) };
+}
+
 fn look_back_floats(samples: &Columns, references: References, lookback: i64, out: &mut Column) {
+    /// No sample.
+    const NONE: u32 = u32::MAX;
     let (times, values) = (samples.float_ms.as_slice(), samples.floats.as_slice());
-    let mut next = 0;
-    for (step, out) in out.floats.iter_mut().enumerate() {
-        let t = references.at(step);
-        while next < times.len() && times[next] <= t {
-            next += 1;
+    let find = |places: &mut Vec<u32>| {
+        let mut next = 0;
+        places.extend((0..references.len).map(|step| {
+            let t = references.at(step);
+            while next < times.len() && times[next] <= t {
+                next += 1;
+            }
+            match next > 0 && times[next - 1] > t - lookback {
+                true => next as u32 - 1,
+                false => NONE,
+            }
+        }));
+    };
+    with_found(&PLACES, (references, lookback), times, find, |places| {
+        for (out, place) in out.floats.iter_mut().zip(places) {
+            // A stale marker is what stands for no value.
+            *out = values.get(*place as usize).copied().unwrap_or(ABSENT);
         }
-        // A stale marker is what stands for no value.
-        *out = if next > 0 && times[next - 1] > t - lookback {
-            values[next - 1]
-        } else {
-            ABSENT
-        };
-    }
+    });
 }

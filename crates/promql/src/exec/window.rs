@@ -1,9 +1,12 @@
 //! Functions over range vectors: a window slides over each series' samples.
 
+use std::cell::RefCell;
+
 use model::Labels;
 use storage::Columns;
 
 use super::columns::{Column, Grid, Meta, Sample, is_absent};
+use super::same_times::{SameTimes, with_found};
 use super::samples::{Computed, Reads, Source, Stored, with_scratch};
 use super::select::{self, Span};
 use super::selector::References;
@@ -18,7 +21,7 @@ use crate::functions::window::{Flags, FloatSeries, Frame, RangeFunction, Window}
 use crate::query_error::QueryError;
 
 /// How far windows reach beyond their range.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reach {
     pub before_ms: i64,
     pub after_ms: i64,
@@ -192,6 +195,12 @@ enum CounterCheck {
     Type,
 }
 
+thread_local! {
+    /// The windows of the series before, as indices into its samples.
+    static BOUNDS: RefCell<SameTimes<(References, i64, Reach), (u32, u32)>> =
+        const { RefCell::new(SameTimes::new()) };
+}
+
 struct Sliding<'q> {
     labels: Vec<Labels>,
     source: Box<dyn Source + 'q>,
@@ -210,12 +219,16 @@ impl Leaf for Sliding<'_> {
     fn column(&self, i: usize, out: &mut Column, tally: &mut Tally) -> Result<(), QueryError> {
         with_scratch(|samples| {
             tally.read += self.source.load(i, samples)?;
-            let bounds = self.bounds(&samples.float_ms);
-            if samples.histograms.is_empty() {
-                self.slide_floats(i, samples, &bounds, out, tally)?;
-            } else {
-                self.slide(i, samples, &bounds, out, tally)?;
-            }
+            let samples = &*samples;
+            let times = &samples.float_ms;
+            let key = (self.references, self.range_ms, self.reach);
+            let find = |bounds: &mut Vec<_>| self.find_bounds(times, bounds);
+            with_found(&BOUNDS, key, times, find, |bounds| {
+                match samples.histograms.is_empty() {
+                    true => self.slide_floats(i, samples, bounds, out, tally),
+                    false => self.slide(i, samples, bounds, out, tally),
+                }
+            })?;
             self.check_counter(i, out);
             Ok(())
         })
@@ -261,17 +274,15 @@ impl Cursor {
 
 impl Sliding<'_> {
     /// First and one past the last index of each step's window.
-    fn bounds(&self, times: &[i64]) -> Vec<(u32, u32)> {
+    fn find_bounds(&self, times: &[i64], bounds: &mut Vec<(u32, u32)>) {
         let (mut from, mut to) = (Cursor::default(), Cursor::default());
-        (0..self.grid.len)
-            .map(|step| {
-                let end = self.references.at(step);
-                let after = end - self.range_ms - self.reach.before_ms;
-                let to = to.advance(times, end + self.reach.after_ms);
-                let from = from.advance(times, after).min(to);
-                (from as u32, to as u32)
-            })
-            .collect()
+        bounds.extend((0..self.references.len).map(|step| {
+            let end = self.references.at(step);
+            let after = end - self.range_ms - self.reach.before_ms;
+            let to = to.advance(times, end + self.reach.after_ms);
+            let from = from.advance(times, after).min(to);
+            (from as u32, to as u32)
+        }));
     }
 
     fn slide_floats(
@@ -319,7 +330,8 @@ impl Sliding<'_> {
         out: &mut Column,
         tally: &mut Tally,
     ) -> Result<(), QueryError> {
-        let histogram_bounds = self.bounds(&samples.histogram_ms);
+        let mut histogram_bounds = Vec::new();
+        self.find_bounds(&samples.histogram_ms, &mut histogram_bounds);
         // Sizes up to each histogram, so that a window's size is a difference.
         let mut sizes = Vec::with_capacity(samples.histograms.len() + 1);
         let mut sum = 0u64;

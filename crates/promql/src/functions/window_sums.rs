@@ -187,21 +187,46 @@ impl Beside {
         self.sum_lanes(from, len)
     }
 
+    /// In instructions that add for four windows: the compiler finds these in [`Beside::sum_lanes`] only
+    /// where it optimises the whole program for speed.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn sum_avx2(&self, from: usize, len: usize) -> ([f64; LANES], [f64; LANES]) {
-        self.sum_lanes(from, len)
+        use std::arch::x86_64::{
+            __m256d, _CMP_GE_OQ, _mm256_add_pd, _mm256_andnot_pd, _mm256_blendv_pd, _mm256_cmp_pd,
+            _mm256_set1_pd, _mm256_setzero_pd, _mm256_sub_pd,
+        };
+        /// As many windows as a register has room for.
+        const WIDTH: usize = 4;
+        // SAFETY: both are four floats, of which any bits are one.
+        let load =
+            |four: &[f64; WIDTH]| unsafe { std::mem::transmute::<[f64; WIDTH], __m256d>(*four) };
+        // SAFETY: likewise.
+        let store = |halves: [__m256d; 2]| unsafe {
+            std::mem::transmute::<[__m256d; 2], [f64; LANES]>(halves)
+        };
+        let sign = _mm256_set1_pd(-0.0);
+        let (mut sums, mut cs) = ([_mm256_setzero_pd(); 2], [_mm256_setzero_pd(); 2]);
+        for values in self.rows(from, len) {
+            for (half, four) in values.as_chunks::<WIDTH>().0.iter().enumerate() {
+                // As in `sum_lanes`.
+                let (v, sum) = (load(four), sums[half]);
+                let t = _mm256_add_pd(sum, v);
+                let magnitudes = (_mm256_andnot_pd(sign, sum), _mm256_andnot_pd(sign, v));
+                let sum_larger = _mm256_cmp_pd::<_CMP_GE_OQ>(magnitudes.0, magnitudes.1);
+                let larger = _mm256_blendv_pd(v, sum, sum_larger);
+                let smaller = _mm256_blendv_pd(sum, v, sum_larger);
+                let lost = _mm256_add_pd(_mm256_sub_pd(larger, t), smaller);
+                cs[half] = _mm256_add_pd(cs[half], lost);
+                sums[half] = t;
+            }
+        }
+        (store(sums), store(cs))
     }
 
-    #[inline(always)]
     fn sum_lanes(&self, from: usize, len: usize) -> ([f64; LANES], [f64; LANES]) {
         let (mut sums, mut cs) = ([0.0; LANES], [0.0; LANES]);
-        let (mut row, mut at) = (from % self.stride, from / self.stride);
-        for _ in 0..len {
-            let start = row * self.row + at;
-            let Some(values) = self.values[start..].first_chunk::<LANES>() else {
-                break;
-            };
+        for values in self.rows(from, len) {
             // As `kahan_add`, but for infinite sums.
             for lane in 0..LANES {
                 let (v, sum) = (values[lane], sums[lane]);
@@ -212,12 +237,25 @@ impl Beside {
                 cs[lane] += (larger - t) + smaller;
                 sums[lane] = t;
             }
+        }
+        (sums, cs)
+    }
+
+    /// The first `len` values of windows that begin at `from`, `from + stride`, ..., side by side.
+    #[inline(always)]
+    fn rows(&self, from: usize, len: usize) -> impl Iterator<Item = &[f64; LANES]> {
+        let (mut row, mut at) = (from % self.stride, from / self.stride);
+        (0..len).map_while(move |_| {
+            let values = self
+                .values
+                .get(row * self.row + at..)?
+                .first_chunk::<LANES>();
             row += 1;
             if row == self.stride {
                 (row, at) = (0, at + 1);
             }
-        }
-        (sums, cs)
+            values
+        })
     }
 }
 

@@ -475,6 +475,14 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
+    /// The places of the samples to come.
+    #[inline(always)]
+    fn rest(&mut self) -> impl Iterator<Item = (&mut i64, &mut f64)> {
+        let times = self.times.get_mut(self.written..).unwrap_or_default();
+        let values = self.values.get_mut(self.written..).unwrap_or_default();
+        times.iter_mut().zip(values)
+    }
+
     /// Takes a sample; false where it and all later ones are not wanted.
     #[inline(always)]
     fn put(&mut self, t_ms: i64, value_bits: u64) -> bool {
@@ -592,6 +600,32 @@ impl XorIter<'_> {
                 continue;
             }
             let used = if word >> 63 == 0 {
+                // On time, with bits where those of the value before it were.
+                let width = 64 - u32::from(leading) - u32::from(trailing);
+                if word >> 61 == 0b010 {
+                    let (mut taken, range) = (0, out.range);
+                    let rest = out.rest().take(left.into());
+                    for (time, value) in rest {
+                        let Some(ahead) = Ahead::at(data, pos) else {
+                            break;
+                        };
+                        let next_ms = t_ms.wrapping_add(delta as i64);
+                        let next_pos = pos + 3 + width as usize;
+                        let in_range = range.0 <= next_ms && next_ms <= range.1;
+                        if ahead.after(0) >> 61 != 0b010 || next_pos > end || !in_range {
+                            break;
+                        }
+                        value_bits ^= ahead.after(3) >> (64 - width) << trailing;
+                        (pos, t_ms) = (next_pos, next_ms);
+                        (*time, *value) = (t_ms, f64::from_bits(value_bits));
+                        taken += 1;
+                    }
+                    out.written += usize::from(taken);
+                    left -= taken;
+                    if taken > 0 {
+                        continue;
+                    }
+                }
                 1
             } else {
                 let (dod, used) = match word >> 60 {

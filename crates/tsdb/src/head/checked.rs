@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::prefetch::prefetch;
+
 /// No chunk takes fewer bytes, so that no two begin in the same slot.
 const SLOT: usize = 32;
 /// Slots that are allocated together, on first use.
@@ -33,6 +35,14 @@ impl Checked {
         let (page, word, bit) = Checked::place(offset);
         let page = self.pages.get(page).and_then(OnceLock::get);
         page.is_some_and(|page| page[word].load(Ordering::Relaxed) & bit != 0)
+    }
+
+    /// Has what [`Checked::has`] looks at fetched from memory.
+    pub fn prefetch(&self, offset: usize) {
+        let (page, word, _) = Checked::place(offset);
+        if let Some(page) = self.pages.get(page).and_then(OnceLock::get) {
+            prefetch(std::slice::from_ref(&page[word]));
+        }
     }
 
     /// Notes that the chunk at `offset` is good.

@@ -22,6 +22,7 @@ use tsdb_format::chunk::Encoding;
 use tsdb_format::head_chunks::{self, FILE_BYTES, HEADER_BYTES, HeadChunk};
 
 use super::checked::Checked;
+use super::prefetch::prefetch;
 use crate::fs::{File, FileSystem, Mapping};
 
 const BUFFER: usize = 256 * 1024;
@@ -56,6 +57,11 @@ impl StoredChunk {
             Source::Mapped(mapped) => &mapped.map[self.data.clone()],
             Source::Buffered(bytes) => &bytes[self.data.clone()],
         }
+    }
+
+    /// How many bytes it takes, header and checksum included.
+    pub fn bytes(&self) -> usize {
+        head_chunks::stored_bytes(self.data())
     }
 
     /// How many samples there are.
@@ -315,16 +321,18 @@ impl ChunkFiles {
         })
     }
 
-    /// Has the headers of chunks that are about to be read one by one fetched at once.
-    pub fn prefetch(&self, references: &[u64]) {
-        /// The processor waits for no more than this at a time.
-        const MOST: usize = 16;
-        if references.len() < 2 {
-            return;
-        }
+    /// As many chunks are fetched ahead of being read: more would push out each other.
+    pub const MOST_AHEAD: usize = 16;
+
+    /// Has chunks that are about to be read one by one fetched from memory at once: of each so many bytes,
+    /// header included.
+    pub fn prefetch(&self, references: impl Iterator<Item = u64>, bytes: usize) {
+        /// The longest that XOR chunks are.
+        const MOST_BYTES: usize = 1024;
+        let bytes = bytes.min(MOST_BYTES);
         let maps = self.maps.read();
         let mut file: Option<(u32, &Mapped)> = None;
-        for reference in references.iter().rev().take(MOST) {
+        for reference in references.take(Self::MOST_AHEAD) {
             let (number, offset) = ((reference >> 32) as u32, reference & 0xffff_ffff);
             if file.is_none_or(|(known, _)| known != number) {
                 file = maps.get(&number).map(|mapped| (number, &**mapped));
@@ -332,7 +340,9 @@ impl ChunkFiles {
             if let Some((_, mapped)) = file
                 && offset < mapped.len.load(Ordering::Acquire)
             {
-                prefetch(&mapped.map[offset as usize..][..1]);
+                let rest = &mapped.map[offset as usize..];
+                prefetch(&rest[..rest.len().min(bytes)]);
+                mapped.checked.prefetch(offset as usize);
             }
         }
     }
@@ -435,18 +445,6 @@ impl ChunkFiles {
         let maps = self.maps.read();
         maps.values().map(|m| m.len.load(Ordering::Relaxed)).sum()
     }
-}
-
-/// Tells the processor that the bytes are about to be read.
-fn prefetch(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: it is a hint, which no address makes fail.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
 }
 
 /// What a chunk's header says.

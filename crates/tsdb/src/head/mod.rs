@@ -15,6 +15,7 @@ mod narrow;
 mod open_histogram;
 pub mod out_of_order;
 mod postings;
+mod prefetch;
 mod read;
 mod replay;
 pub mod series;

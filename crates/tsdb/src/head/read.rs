@@ -1,16 +1,17 @@
 //! Reading: the head as a querier.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::{Annotations, Labels, Matcher};
 use storage::{
     Columns, EncodedChunk, LabelHints, Last, Querier, SelectHints, Series, SeriesSet, StorageError,
-    merge::merge_columns,
+    Turn, merge::merge_columns,
 };
 use tsdb_format::chunk::Encoding;
 
 use super::Head;
-use super::chunk_files::StoredChunk;
+use super::chunk_files::{ChunkFiles, StoredChunk};
 use super::isolation::Reader;
 use super::narrow::Narrow;
 use super::out_of_order::{Encoded, OutOfOrder, encode};
@@ -26,6 +27,7 @@ impl Head {
             head: Arc::clone(self),
             min_ms,
             max_ms,
+            usual: Usual::default(),
         }))
     }
 
@@ -69,6 +71,26 @@ struct View {
     reader: Reader,
     min_ms: i64,
     max_ms: i64,
+    usual: Usual,
+}
+
+/// What was read of the series before: of the next one most likely as much.
+#[derive(Default)]
+struct Usual {
+    full_chunks: AtomicUsize,
+    chunk_bytes: AtomicUsize,
+}
+
+impl Usual {
+    fn note(&self, full: &[StoredChunk]) {
+        let bytes = full.iter().map(StoredChunk::bytes).max().unwrap_or(0);
+        for (known, now) in [(&self.full_chunks, full.len()), (&self.chunk_bytes, bytes)] {
+            // Threads that write the same would wait for each other.
+            if known.load(Ordering::Relaxed) != now {
+                known.store(now, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl View {
@@ -315,6 +337,7 @@ impl RangeSeries {
             let references: Vec<u64> = shard.full_chunks(series).collect();
             drop(shard);
             let files = &self.view.head.files;
+            parts.full.reserve(references.len().min(4));
             for (older, reference) in references.iter().enumerate().rev() {
                 let chunk = files.read(*reference)?;
                 if chunk.max_ms < min_ms {
@@ -325,7 +348,9 @@ impl RangeSeries {
                     let each_ms = chunk.max_ms.saturating_sub(chunk.min_ms).max(1);
                     let more = chunk.min_ms.saturating_sub(min_ms).max(0) / each_ms;
                     let first = older.saturating_sub(more as usize).saturating_sub(1);
-                    files.prefetch(&references[first..older]);
+                    if first + 1 < older {
+                        files.prefetch(references[first..older].iter().rev().copied(), 1);
+                    }
                 }
                 if chunk.min_ms <= max_ms {
                     chunk.prefetch();
@@ -334,6 +359,7 @@ impl RangeSeries {
             }
             parts.full.reverse();
         }
+        self.view.usual.note(&parts.full);
         Ok(parts)
     }
 
@@ -520,6 +546,31 @@ impl Series for RangeSeries {
         drop_deleted(&mut own, &parts.deleted);
         merge_columns(out, own);
         Ok(())
+    }
+
+    fn prefetch(&self, turn: Turn) {
+        let shard = self.view.head.shards[shard_of(self.id)].lock();
+        let Some(series) = shard.get(self.id) else {
+            return;
+        };
+        if turn == Turn::AfterNext {
+            return shard.prefetch(series);
+        }
+        let usual = &self.view.usual;
+        let wanted = usual.full_chunks.load(Ordering::Relaxed);
+        if wanted == 0 {
+            return;
+        }
+        let full = shard.full_chunks(series);
+        let mut references = [0; ChunkFiles::MOST_AHEAD];
+        let wanted = wanted.min(full.len()).min(references.len());
+        for (slot, reference) in references.iter_mut().zip(full.rev()).take(wanted) {
+            *slot = reference;
+        }
+        drop(shard);
+        let bytes = usual.chunk_bytes.load(Ordering::Relaxed);
+        let files = &self.view.head.files;
+        files.prefetch(references[..wanted].iter().copied(), bytes);
     }
 
     fn last_float(&self, min_ms: i64, max_ms: i64) -> Last {

@@ -14,6 +14,7 @@ use super::chunk_files::ChunkFiles;
 use super::isolation::Pins;
 use super::open_histogram::OpenHistogram;
 use super::out_of_order::{OutOfOrder, OwnedValue};
+use super::prefetch::prefetch;
 use super::slab::{Handle, Slab};
 
 /// Ids are dealt to shards in runs, so that the series of one target share shards.
@@ -275,6 +276,16 @@ impl Shard {
             std::hint::black_box(read);
             block
         })
+    }
+
+    /// Has the series' open chunk and the places of its full ones fetched from memory.
+    pub fn prefetch(&self, series: &Series) {
+        let open = self.slab.get(&series.open);
+        prefetch(&open[..series.xor.len().min(open.len())]);
+        let full = self.slab.get(&series.full);
+        let used = (series.full_count() * size_of::<u64>()).min(full.len());
+        // The newest are looked at first, and further back one by one.
+        prefetch(&full[used.saturating_sub(128)..used]);
     }
 
     /// A series for changing.
