@@ -195,9 +195,12 @@ enum CounterCheck {
     Type,
 }
 
+/// What windows depend on beside the times of samples: where they end, their width, and beyond.
+type WindowsOf = (References, i64, Reach);
+
 thread_local! {
     /// The windows of the series before, as indices into its samples.
-    static BOUNDS: RefCell<SameTimes<(References, i64, Reach), (u32, u32)>> =
+    static BOUNDS: RefCell<SameTimes<WindowsOf, (u32, u32)>> =
         const { RefCell::new(SameTimes::new()) };
 }
 

@@ -748,6 +748,34 @@ mod tests {
     }
 
     #[test]
+    fn runs_on_time_are_cut_as_single_samples_are() {
+        let noise = |i: i64| (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        let counter = |i: i64| (0..=i).map(|i| (noise(i) % 1000) as f64).sum::<f64>();
+        let gauge = |i: i64| (noise(i) % 10_000) as f64 / 100.0;
+        for value in [&counter as &dyn Fn(i64) -> f64, &gauge] {
+            // One is late, one stays the same.
+            let late = |i: i64| if i == 60 { 7 } else { 0 };
+            let samples: Vec<_> = (0..120)
+                .map(|i| (i * 15_000 + late(i), value(i - i64::from(i == 80))))
+                .collect();
+            let data = check(&samples);
+            for from in (0..125).step_by(4) {
+                for to in (from - 1..125).step_by(5) {
+                    let (min_ms, max_ms) = (from * 15_000 + from % 2, to * 15_000);
+                    let (mut times, mut values) = (Vec::new(), Vec::new());
+                    decode(&data, min_ms, max_ms, &mut times, &mut values).unwrap();
+                    let got: Vec<_> = times.into_iter().zip(values).collect();
+                    let wanted = samples.iter().copied();
+                    let wanted: Vec<_> = wanted
+                        .filter(|(t_ms, _)| (min_ms..=max_ms).contains(t_ms))
+                        .collect();
+                    assert_eq!(got, wanted);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn truncation_is_an_error_with_its_place() {
         let data = check(&[(1, 1.0), (2, 2.5), (3, 7.25)]);
         for n in 0..data.len() - 1 {
