@@ -40,17 +40,18 @@ fn write(dir: &Path, series: usize, samples: i64, lives: usize) {
             life = now;
         }
         let t = start_ms + step * 15_000;
-        for first in (0..series).step_by(500) {
+        for (run, references) in references.chunks_mut(500).enumerate() {
             let mut batch = db.head_appender();
-            for i in first..series.min(first + 500) {
+            for (i, reference) in references.iter_mut().enumerate() {
+                let i = run * 500 + i;
                 // Chunks of about five bytes a sample.
                 let bits = (step as u64 * 50_000 + i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 let v = (bits >> 44) as f64;
-                let set = match references[i] {
+                let set = match *reference {
                     0 => labels(i, life),
                     _ => Labels::default(),
                 };
-                references[i] = batch.append(references[i], &set, 0, t, v).unwrap();
+                *reference = batch.append(*reference, &set, 0, t, v).unwrap();
             }
             Box::new(batch).commit().unwrap();
         }
