@@ -228,7 +228,7 @@ impl HistogramSum {
         for ((target, count), own_c) in own {
             let (sum, c): (f64, f64) = counts[target];
             let (sum, c) = kahan_add(count, sum, c);
-            counts[target] = (sum, c + own_c);
+            counts[target] = kahan_add(*own_c, sum, c);
         }
         for (target, count) in super::arithmetic::mapped(other, &bounds) {
             let (sum, c) = counts[target];
