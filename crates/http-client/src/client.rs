@@ -1,6 +1,7 @@
 //! The client: pooled connections, credentials, redirects.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -44,9 +45,14 @@ pub struct ClientOptions {
     pub unix_socket: Option<PathBuf>,
     /// HTTP/1.1 even where the section allows HTTP/2.
     pub http1_only: bool,
+    /// HTTP/2 without TLS and without asking, as gRPC does.
+    pub http2_only: bool,
     /// Connections go to all addresses of a host in turn, instead of to the first that answers.
     pub addresses_in_turn: bool,
 }
+
+/// A request under way. Boxed, so that it is no part of each future that sends one.
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send + 'a>>;
 
 /// An HTTP client as an `http_config` describes it; a cheap handle. Clones share connections.
 #[derive(Clone)]
@@ -123,15 +129,17 @@ impl Client {
     /// # Errors
     /// [`Error::Request`] in Go's words: `Get "http://x/": dial tcp 127.0.0.1:1: connect: connection
     /// refused`.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        self.exchange(request)
-            .await
-            .map_err(|source| Error::Request {
-                operation: go_method(&method),
-                url: shown(&uri),
-                source,
-            })
+    pub fn send(&self, request: Request<Full<Bytes>>) -> Sending<'_> {
+        Box::pin(async move {
+            let (method, uri) = (request.method().clone(), request.uri().clone());
+            self.exchange(request)
+                .await
+                .map_err(|source| Error::Request {
+                    operation: go_method(&method),
+                    url: shown(&uri),
+                    source,
+                })
+        })
     }
 
     async fn exchange(
@@ -281,6 +289,7 @@ fn pool(
         .timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+        .http2_only(options.http2_only)
         .http2_keep_alive_interval(HTTP2_PING_AFTER)
         // Header names as they are; some exporters' servers are particular about them.
         .http1_title_case_headers(true);

@@ -20,7 +20,7 @@ mod sigv4;
 mod socks;
 mod tls;
 
-pub use client::{Client, ClientOptions};
+pub use client::{Client, ClientOptions, Sending};
 pub use config::{
     Authorization, BasicAuth, Header, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion,
     reserved_header,

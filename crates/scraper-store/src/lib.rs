@@ -379,7 +379,11 @@ fn build_api(
 fn remote_rules(args: &service::Args) -> Result<Option<grpc::RemoteRules>, Error> {
     match args.str("rule-evaluator.grpc-address") {
         "" => Ok(None),
-        address => Ok(Some(grpc::RemoteRules::new(address)?)),
+        address => {
+            let rules = grpc::RemoteRules::new(address)
+                .map_err(|reason| Error::new(format!("--rule-evaluator.grpc-address: {reason}")))?;
+            Ok(Some(rules))
+        }
     }
 }
 

@@ -140,12 +140,31 @@ impl Context {
         node: &'a Node,
         seed: S,
     ) -> Result<S::Value, Error> {
+        self.enter(segment);
+        match seed.deserialize(De::new(node, self)) {
+            Ok(value) => {
+                self.leave();
+                Ok(value)
+            }
+            Err(error) => Err(self.leave_failed(node, error)),
+        }
+    }
+
+    #[inline(never)]
+    fn enter(&self, segment: Segment) {
         self.path.borrow_mut().push(segment);
-        let result = seed
-            .deserialize(De::new(node, self))
-            .map_err(|error| error.at(node.line, node.column).in_field(self.path()));
+    }
+
+    #[inline(never)]
+    fn leave(&self) {
         self.path.borrow_mut().pop();
-        result
+    }
+
+    #[inline(never)]
+    fn leave_failed(&self, node: &Node, error: Error) -> Error {
+        let error = error.at(node.line, node.column).in_field(self.path());
+        self.leave();
+        error
     }
 }
 
@@ -164,6 +183,13 @@ struct Shared {
     /// The first struct's name and all fields, for messages.
     name: Cell<Option<&'static str>>,
     fields: RefCell<Vec<&'static str>>,
+}
+
+impl Shared {
+    fn claim(&self, pairs: &[Pair<'_>]) {
+        let keys = pairs.iter().map(|pair| pair.0.to_owned());
+        self.claimed.borrow_mut().extend(keys);
+    }
 }
 
 impl<'a> De<'a> {
@@ -257,6 +283,100 @@ impl<'a> De<'a> {
             ));
         }
         self.context.visits_left.set(left - 1);
+        Ok(())
+    }
+
+    /// The pairs of a mapping that become a map. What does not depend on the type that is decoded is not
+    /// in the generic functions: these are in the program once for every type.
+    #[inline(never)]
+    fn map_pairs(&self) -> Result<Pairs<'a>, Error> {
+        self.visited()?;
+        let Some(pairs) = self.pairs(None)? else {
+            return Err(self.mismatch("a map"));
+        };
+        if let Some(shared) = self.shared {
+            shared.claim(&pairs);
+        }
+        Ok(Pairs::new(pairs, self.context))
+    }
+
+    /// The pairs of a mapping that become the fields of a struct; complains about others.
+    #[inline(never)]
+    fn struct_pairs(
+        &self,
+        name: &'static str,
+        fields: &'static [&'static str],
+    ) -> Result<Pairs<'a>, Error> {
+        self.visited()?;
+        let Some(mut pairs) = self.pairs(Some(name))? else {
+            return Err(self.mismatch(name));
+        };
+        if let Some(shared) = self.shared {
+            pairs.retain(|pair| fields.contains(&pair.0));
+            shared.claim(&pairs);
+            shared.fields.borrow_mut().extend(fields);
+            if shared.name.get().is_none() {
+                shared.name.set(Some(name));
+            }
+        } else {
+            pairs.retain(|(key, node, _)| {
+                let known = fields.contains(key);
+                if !known && !self.context.ignore_unknown {
+                    self.context.note(unknown_field(key, name, fields), node);
+                }
+                known
+            });
+        }
+        Ok(Pairs::new(pairs, self.context))
+    }
+
+    #[inline(never)]
+    fn items(&self) -> Result<Items<'a>, Error> {
+        self.visited()?;
+        let items: &[Node] = match &self.node.data {
+            Data::Sequence(items) => items,
+            _ if self.is_null() => &[],
+            _ => return Err(self.mismatch("a list")),
+        };
+        Ok(Items {
+            items,
+            next: 0,
+            context: self.context,
+        })
+    }
+
+    /// The text of a scalar, or the bytes of a `!!binary` one.
+    #[inline(never)]
+    fn text_or_bytes(&self) -> Result<Result<&'a str, &'a [u8]>, Error> {
+        self.visited()?;
+        if let Data::Scalar(Scalar {
+            binary: Some(bytes),
+            ..
+        }) = &self.node.data
+        {
+            return Ok(Err(bytes));
+        }
+        self.text("string").map(Ok)
+    }
+
+    /// Complains about the keys that none of the structs sharing a mapping has claimed.
+    #[inline(never)]
+    fn check_claimed(&self, shared: &Shared) -> Result<(), Error> {
+        let context = self.context;
+        let claimed = shared.claimed.borrow();
+        // Keys given twice have been noted by the structs; noting them again would double them.
+        let known = context.errors.borrow().len();
+        let pairs = self.pairs(shared.name.get())?.unwrap_or_default();
+        context.errors.borrow_mut().truncate(known);
+        for (key, node, _) in pairs {
+            if !claimed.contains(key) && !context.ignore_unknown {
+                let fields = shared.fields.borrow();
+                context.note(
+                    unknown_field(key, shared.name.get().unwrap_or_default(), &fields),
+                    node,
+                );
+            }
+        }
         Ok(())
     }
 
@@ -434,15 +554,10 @@ impl<'de> Deserializer<'de> for De<'_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.visited()?;
-        if let Data::Scalar(Scalar {
-            binary: Some(bytes),
-            ..
-        }) = &self.node.data
-        {
-            return visitor.visit_bytes(bytes);
+        match self.text_or_bytes()? {
+            Ok(text) => visitor.visit_str(text),
+            Err(bytes) => visitor.visit_bytes(bytes),
         }
-        visitor.visit_str(self.text("string")?)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -508,17 +623,7 @@ impl<'de> Deserializer<'de> for De<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.visited()?;
-        let items: &[Node] = match &self.node.data {
-            Data::Sequence(items) => items,
-            _ if self.is_null() => &[],
-            _ => return Err(self.mismatch("a list")),
-        };
-        visitor.visit_seq(Items {
-            items,
-            next: 0,
-            context: self.context,
-        })
+        visitor.visit_seq(self.items()?)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
@@ -552,37 +657,12 @@ impl<'de> Deserializer<'de> for De<'_> {
             shared: Some(&shared),
         };
         let value = visitor.visit_seq(InlineAccess { de: inner, part: 0 })?;
-        let claimed = shared.claimed.borrow();
-        // Keys given twice have been noted by the structs; noting them again would double them.
-        let known = context.errors.borrow().len();
-        let pairs = De::new(node, context)
-            .pairs(shared.name.get())?
-            .unwrap_or_default();
-        context.errors.borrow_mut().truncate(known);
-        for (key, node, _) in pairs {
-            if !claimed.contains(key) && !context.ignore_unknown {
-                let fields = shared.fields.borrow();
-                context.note(
-                    unknown_field(key, shared.name.get().unwrap_or_default(), &fields),
-                    node,
-                );
-            }
-        }
+        De::new(node, context).check_claimed(&shared)?;
         Ok(value)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.visited()?;
-        let Some(pairs) = self.pairs(None)? else {
-            return Err(self.mismatch("a map"));
-        };
-        if let Some(shared) = self.shared {
-            shared
-                .claimed
-                .borrow_mut()
-                .extend(pairs.iter().map(|pair| pair.0.to_owned()));
-        }
-        visitor.visit_map(Pairs::new(pairs, self.context))
+        visitor.visit_map(self.map_pairs()?)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -591,30 +671,7 @@ impl<'de> Deserializer<'de> for De<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.visited()?;
-        let Some(mut pairs) = self.pairs(Some(name))? else {
-            return Err(self.mismatch(name));
-        };
-        if let Some(shared) = self.shared {
-            pairs.retain(|pair| fields.contains(&pair.0));
-            shared
-                .claimed
-                .borrow_mut()
-                .extend(pairs.iter().map(|pair| pair.0.to_owned()));
-            shared.fields.borrow_mut().extend(fields);
-            if shared.name.get().is_none() {
-                shared.name.set(Some(name));
-            }
-        } else {
-            pairs.retain(|(key, node, _)| {
-                let known = fields.contains(key);
-                if !known && !self.context.ignore_unknown {
-                    self.context.note(unknown_field(key, name, fields), node);
-                }
-                known
-            });
-        }
-        visitor.visit_map(Pairs::new(pairs, self.context))
+        visitor.visit_map(self.struct_pairs(name, fields)?)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -637,7 +694,9 @@ impl<'de> Deserializer<'de> for De<'_> {
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_str(visitor)
+        // The name of a field, which `struct_pairs` has looked at.
+        self.visited()?;
+        visitor.visit_str(self.text("string")?)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -690,6 +749,19 @@ impl<'a> Pairs<'a> {
             context,
         }
     }
+
+    #[inline(never)]
+    fn next_key(&mut self) -> Option<(Segment, &'a Node)> {
+        let (name, key, value) = self.pairs.next()?;
+        self.value = Some((name, value));
+        Some((Segment::Key(name.to_owned()), key))
+    }
+
+    #[inline(never)]
+    fn next_value(&mut self) -> (Segment, &'a Node) {
+        let (name, value) = (self.value.take()).expect("serde asks for a value after its key");
+        (Segment::Key(name.to_owned()), value)
+    }
 }
 
 impl<'de> MapAccess<'de> for Pairs<'_> {
@@ -699,22 +771,15 @@ impl<'de> MapAccess<'de> for Pairs<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Error> {
-        let Some((name, key, value)) = self.pairs.next() else {
+        let Some((segment, key)) = self.next_key() else {
             return Ok(None);
         };
-        self.value = Some((name, value));
-        self.context
-            .child(Segment::Key(name.to_owned()), key, seed)
-            .map(Some)
+        self.context.child(segment, key, seed).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        let (name, value) = self
-            .value
-            .take()
-            .expect("serde asks for a value after its key");
-        self.context
-            .child(Segment::Key(name.to_owned()), value, seed)
+        let (segment, value) = self.next_value();
+        self.context.child(segment, value, seed)
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::config::{
     AttachMetadata, KubernetesConfig, KubernetesSection, Namespaces, Role, Selector,
 };
 use self::objects::Object;
-use self::reflector::{Change, Reflector};
+use self::reflector::{As, Change, Decode, Reflector, Told};
 use self::view::{Kind, News, View};
 use super::{Mechanism, Updates};
 use crate::metrics::Metrics;
@@ -105,16 +105,15 @@ struct Following {
 }
 
 /// News and where from: the number of the reflector, and its namespace.
-struct Told {
+struct From {
     reflector: usize,
     scope: Option<String>,
-    news: News,
-    is_list: bool,
+    told: Told,
 }
 
 impl Following {
     async fn run(self) {
-        let (sender, mut told) = mpsc::channel::<Told>(BATCH);
+        let (sender, mut told) = mpsc::channel::<From>(BATCH);
         let mut tasks = JoinSet::new();
         let count = self.start(&sender, &mut tasks);
         drop(sender);
@@ -123,8 +122,8 @@ impl Following {
         let mut batch = Vec::with_capacity(BATCH);
         while told.recv_many(&mut batch, BATCH).await > 0 {
             for one in batch.drain(..) {
-                listed[one.reflector] |= one.is_list;
-                for (resource, kind) in view.take(one.news, one.scope.as_deref()) {
+                listed[one.reflector] |= one.told.is_list;
+                for (resource, kind) in view.take(one.told.news, one.scope.as_deref()) {
                     let event = match kind {
                         Kind::Add => "add",
                         Kind::Update => "update",
@@ -146,7 +145,7 @@ impl Following {
     }
 
     /// Starts what the role needs; answers with how many reflectors that are.
-    fn start(&self, sender: &mpsc::Sender<Told>, tasks: &mut JoinSet<()>) -> usize {
+    fn start(&self, sender: &mpsc::Sender<From>, tasks: &mut JoinSet<()>) -> usize {
         let mut start = Start {
             following: self,
             sender,
@@ -177,7 +176,7 @@ impl Following {
 
 struct Start<'a> {
     following: &'a Following,
-    sender: &'a mpsc::Sender<Told>,
+    sender: &'a mpsc::Sender<From>,
     tasks: &'a mut JoinSet<()>,
     count: usize,
 }
@@ -224,6 +223,17 @@ impl Start<'_> {
         selected_as: Option<Role>,
         news: fn(Change<T>) -> News,
     ) {
+        self.start(api, scope, resource, selected_as, Box::new(As::new(news)));
+    }
+
+    fn start(
+        &mut self,
+        api: &str,
+        scope: Option<&str>,
+        resource: &str,
+        selected_as: Option<Role>,
+        objects: Box<dyn Decode>,
+    ) {
         let following = self.following;
         let selectors = following.section.selectors.iter();
         let selector = selected_as.and_then(|role| {
@@ -238,6 +248,7 @@ impl Start<'_> {
             None => format!("{}{api}/{resource}", following.url),
         };
         let reflector = Reflector {
+            objects,
             client: following.client.clone(),
             updates: following.updates.clone(),
             metrics: following.metrics.clone(),
@@ -246,18 +257,17 @@ impl Start<'_> {
             field_selector: selector.field,
         };
         let (changes, mut changed) = mpsc::channel(64);
-        self.tasks.spawn(reflector.run::<T>(changes));
+        self.tasks.spawn(reflector.run(changes));
         let (sender, number) = (self.sender.clone(), self.count);
         let scope = scope.map(str::to_owned);
         self.tasks.spawn(async move {
-            while let Some(change) = changed.recv().await {
-                let told = Told {
+            while let Some(told) = changed.recv().await {
+                let from = From {
                     reflector: number,
                     scope: scope.clone(),
-                    is_list: matches!(change, Change::Listed(_)),
-                    news: news(change),
+                    told,
                 };
-                if sender.send(told).await.is_err() {
+                if sender.send(from).await.is_err() {
                     return;
                 }
             }

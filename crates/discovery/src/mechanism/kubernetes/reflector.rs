@@ -10,12 +10,12 @@ use http_body_util::BodyExt;
 use http_client::Client;
 use hyper::body::Incoming;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::super::Updates;
 use super::objects::{Meta, Object};
+use super::view::News;
 use crate::fetch::{fetch, get};
 use crate::labels::query;
 use crate::metrics::Metrics;
@@ -40,8 +40,71 @@ pub(super) enum Change<T> {
     Deleted(T),
 }
 
+/// What objects of a kind are made of and made into. Following them is the same for all kinds, and so in
+/// the program once.
+pub(super) trait Decode: Send + Sync {
+    /// Takes the objects of one page of a list.
+    fn page(&mut self, items: &[&RawValue]) -> serde_json::Result<()>;
+    /// Forgets the pages so far.
+    fn restart(&mut self);
+    /// What the pages were.
+    fn listed(&mut self) -> News;
+    /// What happened to an object, and the version it has now.
+    fn changed(&self, object: &RawValue, deleted: bool) -> serde_json::Result<(News, String)>;
+}
+
+/// Objects of type `T` as the news they are.
+pub(super) struct As<T> {
+    news: fn(Change<T>) -> News,
+    pages: Vec<T>,
+}
+
+impl<T> As<T> {
+    pub fn new(news: fn(Change<T>) -> News) -> As<T> {
+        As {
+            news,
+            pages: Vec::new(),
+        }
+    }
+}
+
+impl<T: Object> Decode for As<T> {
+    fn page(&mut self, items: &[&RawValue]) -> serde_json::Result<()> {
+        for item in items {
+            self.pages.push(serde_json::from_str(item.get())?);
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.pages.clear();
+    }
+
+    fn listed(&mut self) -> News {
+        (self.news)(Change::Listed(std::mem::take(&mut self.pages)))
+    }
+
+    fn changed(&self, object: &RawValue, deleted: bool) -> serde_json::Result<(News, String)> {
+        let object: T = serde_json::from_str(object.get())?;
+        let version = object.meta().resource_version.clone();
+        let change = if deleted {
+            Change::Deleted(object)
+        } else {
+            Change::Applied(object)
+        };
+        Ok(((self.news)(change), version))
+    }
+}
+
+/// News of a reflector; whether they are all objects there are.
+pub(super) struct Told {
+    pub news: News,
+    pub is_list: bool,
+}
+
 /// What is followed.
 pub(super) struct Reflector {
+    pub objects: Box<dyn Decode>,
     pub client: Client,
     pub updates: Updates,
     pub metrics: Metrics,
@@ -62,15 +125,17 @@ enum End {
 
 impl Reflector {
     /// Follows until nobody listens any more.
-    pub async fn run<T: Object>(self, changes: mpsc::Sender<Change<T>>) {
+    pub async fn run(mut self, told: mpsc::Sender<Told>) {
         let mut pause = FIRST_PAUSE;
         let mut version = None;
         loop {
             let at = match version.take() {
                 Some(version) => version,
                 None => match self.list().await {
-                    Ok((objects, at)) => {
-                        if changes.send(Change::Listed(objects)).await.is_err() {
+                    Ok(at) => {
+                        let news = self.objects.listed();
+                        let is_list = true;
+                        if told.send(Told { news, is_list }).await.is_err() {
                             return;
                         }
                         at
@@ -85,7 +150,7 @@ impl Reflector {
             };
             let mut at = at;
             let begin = Instant::now();
-            let end = self.watch(&mut at, &changes).await;
+            let end = self.watch(&mut at, &told).await;
             if begin.elapsed() > LAST_PAUSE {
                 pause = FIRST_PAUSE;
             }
@@ -124,13 +189,14 @@ impl Reflector {
         )
     }
 
-    /// All objects, and the version of the store that they are of.
-    async fn list<T: DeserializeOwned>(&self) -> Result<(Vec<T>, String), String> {
+    /// Hands all objects to the decoder; the version of the store that they are of.
+    async fn list(&mut self) -> Result<String, String> {
         #[derive(Deserialize)]
-        struct List<T> {
+        struct List<'a> {
             #[serde(default)]
             metadata: ListMeta,
-            items: Option<Vec<T>>,
+            #[serde(borrow)]
+            items: Option<Vec<&'a RawValue>>,
         }
         #[derive(Default, Deserialize)]
         #[serde(default, rename_all = "camelCase")]
@@ -138,7 +204,7 @@ impl Reflector {
             resource_version: String,
             r#continue: String,
         }
-        let mut objects = Vec::new();
+        self.objects.restart();
         let mut next = String::new();
         loop {
             // The first page of what the server has in memory; it needs no quorum for that.
@@ -152,7 +218,7 @@ impl Reflector {
             let answer = answer.map_err(|_| "context deadline exceeded".to_owned())??;
             if answer.status == StatusCode::GONE && !next.is_empty() {
                 // Too slow: the pages are of a state that is gone. From the beginning.
-                objects.clear();
+                self.objects.restart();
                 next.clear();
                 tokio::time::sleep(FIRST_PAUSE).await;
                 continue;
@@ -160,22 +226,20 @@ impl Reflector {
             if answer.status != StatusCode::OK {
                 return Err(refusal(answer.status, &answer.body));
             }
-            let page: List<T> = answer.json()?;
-            objects.extend(page.items.unwrap_or_default());
+            let wrong = |error: serde_json::Error| error.to_string();
+            let page: List<'_> = serde_json::from_slice(&answer.body).map_err(wrong)?;
+            let items = page.items.unwrap_or_default();
+            self.objects.page(&items).map_err(wrong)?;
             next = page.metadata.r#continue;
             if next.is_empty() {
                 self.updates.recovered(&self.url);
-                return Ok((objects, page.metadata.resource_version));
+                return Ok(page.metadata.resource_version);
             }
         }
     }
 
     /// Tells what changes from a version on, and keeps the version up to date; `None` if nobody listens.
-    async fn watch<T: Object>(
-        &self,
-        version: &mut String,
-        changes: &mpsc::Sender<Change<T>>,
-    ) -> Option<End> {
+    async fn watch(&self, version: &mut String, told: &mpsc::Sender<Told>) -> Option<End> {
         let seconds = WATCH_SECONDS + jitter(WATCH_SECONDS);
         let url = self.url(&[
             ("watch", "1"),
@@ -184,15 +248,15 @@ impl Reflector {
             ("timeoutSeconds", &seconds.to_string()),
         ]);
         let limit = Duration::from_secs(seconds) + WATCH_GRACE;
-        let followed = tokio::time::timeout(limit, self.follow(&url, version, changes));
+        let followed = tokio::time::timeout(limit, self.follow(&url, version, told));
         followed.await.unwrap_or(Some(End::Over))
     }
 
-    async fn follow<T: Object>(
+    async fn follow(
         &self,
         url: &str,
         version: &mut String,
-        changes: &mpsc::Sender<Change<T>>,
+        told: &mpsc::Sender<Told>,
     ) -> Option<End> {
         let mut body = match self.open(url).await {
             Ok(response) => response.into_body(),
@@ -212,10 +276,11 @@ impl Reflector {
             buffer.extend_from_slice(bytes);
             while let Some(at) = memchr(&buffer) {
                 let line: Vec<u8> = buffer.drain(..=at).collect();
-                match event(&line) {
-                    Ok(Event::Change(change, at)) => {
+                match event(&line, &*self.objects) {
+                    Ok(Event::Change(news, at)) => {
                         *version = at;
-                        changes.send(change).await.ok()?;
+                        let is_list = false;
+                        told.send(Told { news, is_list }).await.ok()?;
                     }
                     Ok(Event::Bookmark(at)) => *version = at,
                     Ok(Event::Nothing) => {}
@@ -254,13 +319,13 @@ fn jitter(span: u64) -> u64 {
     u64::from(nanos.map_or(0, |nanos| nanos.subsec_nanos())) % span
 }
 
-enum Event<T> {
-    Change(Change<T>, String),
+enum Event {
+    Change(News, String),
     Bookmark(String),
     Nothing,
 }
 
-fn event<T: Object>(line: &[u8]) -> Result<Event<T>, End> {
+fn event(line: &[u8], objects: &dyn Decode) -> Result<Event, End> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         r#type: String,
@@ -277,10 +342,9 @@ fn event<T: Object>(line: &[u8]) -> Result<Event<T>, End> {
     }
     let fail = |error: serde_json::Error| End::Failed(format!("an event that is none: {error}"));
     let raw: Raw<'_> = serde_json::from_slice(line).map_err(fail)?;
-    let object = || serde_json::from_str::<T>(raw.object.get()).map_err(fail);
-    let change = match raw.r#type.as_str() {
-        "ADDED" | "MODIFIED" => Change::Applied(object()?),
-        "DELETED" => Change::Deleted(object()?),
+    let deleted = match raw.r#type.as_str() {
+        "ADDED" | "MODIFIED" => false,
+        "DELETED" => true,
         "BOOKMARK" => {
             let bookmark: Bookmark = serde_json::from_str(raw.object.get()).map_err(fail)?;
             return Ok(Event::Bookmark(bookmark.metadata.resource_version));
@@ -295,11 +359,8 @@ fn event<T: Object>(line: &[u8]) -> Result<Event<T>, End> {
         // A kind of event that is younger than we are.
         _ => return Ok(Event::Nothing),
     };
-    let (Change::Applied(of) | Change::Deleted(of)) = &change else {
-        return Ok(Event::Nothing);
-    };
-    let version = of.meta().resource_version.clone();
-    Ok(Event::Change(change, version))
+    let (news, version) = objects.changed(raw.object, deleted).map_err(fail)?;
+    Ok(Event::Change(news, version))
 }
 
 /// The API server's own way of saying no.
