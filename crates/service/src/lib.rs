@@ -40,6 +40,8 @@ mod error;
 pub mod flags;
 #[cfg(feature = "grpc")]
 mod grpc;
+#[cfg(feature = "grpc")]
+mod grpc_client;
 mod healthcheck;
 mod heap;
 mod kit_flags;
@@ -63,6 +65,8 @@ pub use error::Error;
 pub use flags::{Args, Flag, Kind};
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcServices;
+#[cfg(feature = "grpc")]
+pub use grpc_client::GrpcClient;
 pub use heap::without_huge_pages;
 pub use kit_flags::{AUTO_RELOAD, AUTO_RELOAD_INTERVAL};
 pub use landing::landing_page;

@@ -3,7 +3,6 @@
 mod describe;
 mod evaluation;
 mod info;
-mod over_http;
 mod query;
 mod rules;
 mod rules_client;

@@ -11,8 +11,8 @@ use http_api::{ApiError, ErrorType};
 use model::Labels;
 use proto::thanos::rules_client::RulesClient;
 use proto::thanos::{self, AlertState, RulesRequest, rule, rules_response};
+use service::GrpcClient;
 
-use super::over_http::OverHttp;
 use crate::api::RulesSource;
 
 /// How long rule-evaluator may take to answer.
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A rule-evaluator at an address; connected when first asked and again whenever needed.
 pub struct RemoteRules {
     address: String,
-    client: RulesClient<OverHttp>,
+    client: RulesClient<GrpcClient>,
 }
 
 impl RemoteRules {
@@ -30,7 +30,7 @@ impl RemoteRules {
     /// # Errors
     /// An address that is none.
     pub fn new(address: &str) -> Result<RemoteRules, String> {
-        let server = OverHttp::new(address, TIMEOUT)?;
+        let server = GrpcClient::new(address, TIMEOUT)?;
         let client = RulesClient::new(server).max_decoding_message_size(256 << 20);
         Ok(RemoteRules {
             address: address.to_owned(),
@@ -151,82 +151,5 @@ fn state_name(state: AlertState) -> &'static str {
         AlertState::Inactive => "inactive",
         AlertState::Pending => "pending",
         AlertState::Firing => "firing",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::Stream;
-    use proto::thanos::rules_server::{Rules, RulesServer};
-    use proto::thanos::{RecordingRule as Recording, RulesResponse};
-    use tonic::{Request, Response, Status};
-
-    use super::*;
-
-    struct Fake;
-
-    #[tonic::async_trait]
-    impl Rules for Fake {
-        type RulesStream =
-            std::pin::Pin<Box<dyn Stream<Item = Result<RulesResponse, Status>> + Send>>;
-
-        async fn rules(
-            &self,
-            request: Request<RulesRequest>,
-        ) -> Result<Response<Self::RulesStream>, Status> {
-            if !request.get_ref().rule_name.is_empty() {
-                return Err(Status::not_found("no such rule"));
-            }
-            let group = |name: &str| {
-                let recording = Recording {
-                    name: "a:b".to_owned(),
-                    query: "sum(b)".to_owned(),
-                    ..Recording::default()
-                };
-                let group = thanos::RuleGroup {
-                    name: name.to_owned(),
-                    rules: vec![thanos::Rule {
-                        result: Some(rule::Result::Recording(recording)),
-                    }],
-                    ..thanos::RuleGroup::default()
-                };
-                Ok(RulesResponse {
-                    result: Some(rules_response::Result::Group(group)),
-                })
-            };
-            let frames = [group("y"), group("x")];
-            Ok(Response::new(futures::stream::iter(frames).boxed()))
-        }
-    }
-
-    /// A stream, an error instead of an answer, and nobody there.
-    #[tokio::test]
-    async fn asks_over_http2() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let routes = tonic::service::Routes::new(RulesServer::new(Fake)).into_axum_router();
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        let remote = RemoteRules::new(&address).unwrap();
-        let groups = remote.groups().await.unwrap();
-        let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
-        assert_eq!(names, ["x", "y"]);
-        assert!(matches!(&groups[0].rules[..], [Rule::Recording(rule)] if rule.query == "sum(b)"));
-
-        let named = RulesRequest {
-            rule_name: vec!["other".to_owned()],
-            ..RulesRequest::default()
-        };
-        let refused = remote.stream(named).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::NotFound);
-        assert_eq!(refused.message(), "no such rule");
-        server.abort();
-
-        // A port that is taken, but that nobody listens on.
-        let deaf = tokio::net::TcpSocket::new_v4().unwrap();
-        deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let nobody = RemoteRules::new(&deaf.local_addr().unwrap().to_string()).unwrap();
-        let gone = nobody.stream(RulesRequest::default()).await.unwrap_err();
-        assert_eq!(gone.code(), tonic::Code::Unavailable);
-        assert!(RemoteRules::new("not a host").is_err());
     }
 }
