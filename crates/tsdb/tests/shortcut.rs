@@ -420,6 +420,36 @@ fn doubt_makes_a_start_read_all() {
     assert!(content(&db).samples.len() > 20);
 }
 
+/// Damage that nobody reads any more keeps old segments from going: the next start reads, and repairs.
+#[test]
+fn damage_that_is_in_the_way_is_found() {
+    let mut world = World::new();
+    let db = world.open();
+    world.live(&db, 300);
+    db.tick(0).unwrap();
+    let first = log_files(&world.dir(), "wal").remove(0);
+    let mut bytes = std::fs::read(&first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&first, bytes).unwrap();
+    world.live(&db, 500);
+    assert!(db.tick(0).is_err());
+    for _ in 0..2 {
+        world.live(&db, 1);
+        let _ = db.tick(0);
+        assert!(!world.dir().join("wal_shortcut").exists());
+    }
+    drop(db);
+    let db = world.open();
+    assert_eq!(skipped(&db), 0.0);
+    db.tick(0).unwrap();
+    world.live(&db, 300);
+    db.tick(0).unwrap();
+    let want = content(&db);
+    drop(db);
+    assert_eq!(world.same(|_| {}).1.samples, want.samples);
+}
+
 /// Another log under the same names, as long as the old one.
 #[test]
 fn another_log_is_not_taken_for_this_one() {

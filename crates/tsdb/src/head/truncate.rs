@@ -324,7 +324,11 @@ impl Head {
         if let Err(error) = result {
             self.metrics.checkpoints_failed.inc();
             if matches!(error, Error::Format { .. }) {
-                // Damage, which a start repairs only if it reads the whole log.
+                // Damage, which a start repairs only if it reads the whole log: nothing is noted of these
+                // segments any more.
+                if let Some(wal) = &mut *self.wal.lock() {
+                    wal.forget_before(u64::MAX);
+                }
                 shortcut::forget(&**fs, &options.dir)?;
             }
             return Err(error);

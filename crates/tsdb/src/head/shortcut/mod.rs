@@ -109,7 +109,7 @@ impl Head {
                 self.set_noted(Place { segment, offset }, bytes);
                 Ok(())
             }
-            Ok(None) => Ok(()),
+            Ok(None) => remove(&**fs, &temporary),
             Err(error) => {
                 // It takes space that may be what is missing.
                 let _ = fs.remove_file(&temporary);
