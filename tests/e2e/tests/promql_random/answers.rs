@@ -80,7 +80,10 @@ fn any_difference(reference: &Value, ours: &Value, query: &str, newer: bool) -> 
     if a != b {
         return Some(format!("error: {a:?} and {b:?}"));
     }
-    let tolerance = if !newer || INEXACT.iter().any(|part| query.contains(part)) {
+    // Sums of native histograms of several schemas or bounds lose their last bit elsewhere.
+    let sums = (query.contains("native") || query.contains("__name__!="))
+        && (query.contains("sum") || query.contains("avg"));
+    let tolerance = if !newer || sums || INEXACT.iter().any(|part| query.contains(part)) {
         TOLERANCE
     } else {
         0.0
