@@ -373,6 +373,10 @@ impl Series {
 }
 
 impl Appendable for Agent {
+    fn series_count(&self) -> Option<usize> {
+        Some(self.0.series.lock().by_reference.len())
+    }
+
     fn appender(&self) -> Box<dyn Appender> {
         Box::new(Batch {
             agent: self.clone(),

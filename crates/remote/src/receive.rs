@@ -10,7 +10,7 @@ use proto::convert::{AnyHistogram, histogram_from_prometheus};
 use proto::wire::{Fields, WireError};
 use storage::{AppendError, Appendable, Appender, SeriesRef};
 
-use crate::series_cache::{SeriesCache, key};
+use crate::series_cache::{Cursor, SeriesCache, key};
 
 /// What a request brought.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -150,9 +150,26 @@ impl Receiver {
         let mut written = Written::default();
         let latest_ms = self.latest_ms();
         let mut fields = Fields::new(request);
-        while let Some((number, value)) = fields.next_field()? {
-            if number == 1 {
-                self.series(value.bytes(), latest_ms, &mut *appender, &mut written)?;
+        let mut cursor = Cursor::default();
+        let mut block = Block::default();
+        // A block at a time: what is to be looked up for its series is then waited for together.
+        while block.fill(&mut fields)? {
+            self.cache.find(&block.keys, &mut cursor, &mut block.known);
+            appender.announce(&block.known);
+            for i in 0..block.series.len() {
+                let target = self.series(
+                    &block.series[i],
+                    block.known[i],
+                    latest_ms,
+                    &mut *appender,
+                    &mut written,
+                )?;
+                if target.reference != 0 && target.reference != block.known[i] {
+                    block.new.push((block.keys[i], target.reference));
+                }
+            }
+            if !block.new.is_empty() {
+                self.cache.put(&block.new, to.series_count());
             }
         }
         // This version has none.
@@ -161,32 +178,31 @@ impl Receiver {
         Ok(written)
     }
 
-    fn series(
+    /// Appends what a series of a request has; its reference is 0 if it was refused.
+    fn series<'a>(
         &self,
-        series: &[u8],
+        series: &SentSeries<'a>,
+        known: SeriesRef,
         latest_ms: i64,
         appender: &mut dyn Appender,
         written: &mut Written,
-    ) -> Result<(), WriteError> {
-        // Labels come first in what every sender writes; then their bytes are one run.
-        let mut fields = Fields::new(series);
-        let (mut labels_end, mut points) = (0, 0);
-        while let Some((number, _)) = fields.next_field()? {
-            match number {
-                1 => labels_end = fields.position(),
-                2 | 4 => points += 1,
-                _ => {}
+    ) -> Result<Target<'a>, WriteError> {
+        let mut target = Target {
+            label_bytes: series.labels,
+            reference: known,
+            labels: None,
+        };
+        if known == 0 {
+            match labels(series.labels)? {
+                Ok(labels) => target.labels = Some(labels),
+                Err(reason) => {
+                    written.refuse(reason);
+                    written.invalid_labels += series.points;
+                    return Ok(target);
+                }
             }
         }
-        let mut target = match Target::find(&self.cache, &series[..labels_end])? {
-            Ok(target) => target,
-            Err(reason) => {
-                written.refuse(reason);
-                written.invalid_labels += points;
-                return Ok(());
-            }
-        };
-        let mut fields = Fields::new(series);
+        let mut fields = Fields::new(series.points_bytes);
         while let Some((number, value)) = fields.next_field()? {
             match number {
                 2 => {
@@ -238,8 +254,7 @@ impl Receiver {
                 _ => {}
             }
         }
-        target.remember(&self.cache);
-        Ok(())
+        Ok(target)
     }
 
     /// Appends an `io.prometheus.write.v2.Request` (decompressed).
@@ -362,39 +377,82 @@ fn first_known(a: i64, b: i64) -> i64 {
     if a != 0 { a } else { b }
 }
 
-/// A series of a request: known by reference, its labels decoded only when asked for.
+/// A series of a request as it lies there.
+struct SentSeries<'a> {
+    labels: &'a [u8],
+    /// Its samples, histograms and exemplars; labels may be among them.
+    points_bytes: &'a [u8],
+    /// How many samples and histograms.
+    points: u64,
+}
+
+impl<'a> SentSeries<'a> {
+    fn read(series: &'a [u8]) -> Result<SentSeries<'a>, WireError> {
+        // Labels come first in what every sender writes; then their bytes are one run.
+        let mut fields = Fields::new(series);
+        let (mut labels_end, mut points, mut first) = (0, 0, true);
+        let mut labels_first = true;
+        while let Some((number, _)) = fields.next_field()? {
+            match number {
+                1 => {
+                    labels_end = fields.position();
+                    labels_first &= first;
+                }
+                2 | 4 => points += 1,
+                _ => {}
+            }
+            first &= number == 1;
+        }
+        let points_from = if labels_first { labels_end } else { 0 };
+        Ok(SentSeries {
+            labels: &series[..labels_end],
+            points_bytes: &series[points_from..],
+            points,
+        })
+    }
+}
+
+/// Some series of a request, that follow each other.
+#[derive(Default)]
+struct Block<'a> {
+    series: Vec<SentSeries<'a>>,
+    keys: Vec<u128>,
+    /// What the cache knows of them, 0 where it does not.
+    known: Vec<SeriesRef>,
+    /// What it did not know.
+    new: Vec<(u128, SeriesRef)>,
+}
+
+impl<'a> Block<'a> {
+    /// What the store has of so many series fits into the processor's nearest caches.
+    const SERIES: usize = 64;
+
+    /// Reads the next series; says whether there were any.
+    fn fill(&mut self, fields: &mut Fields<'a>) -> Result<bool, WireError> {
+        self.series.clear();
+        self.keys.clear();
+        self.new.clear();
+        while self.series.len() < Block::SERIES
+            && let Some((number, value)) = fields.next_field()?
+        {
+            if number == 1 {
+                let series = SentSeries::read(value.bytes())?;
+                self.keys.push(key(series.labels));
+                self.series.push(series);
+            }
+        }
+        Ok(!self.series.is_empty())
+    }
+}
+
+/// A series that is being appended to: known by reference, its labels decoded only when asked for.
 struct Target<'a> {
     label_bytes: &'a [u8],
-    key: u128,
-    known: SeriesRef,
     reference: SeriesRef,
     labels: Option<Labels>,
 }
 
-impl<'a> Target<'a> {
-    /// The inner error is why the series is refused.
-    fn find(
-        cache: &SeriesCache,
-        label_bytes: &'a [u8],
-    ) -> Result<Result<Target<'a>, String>, WriteError> {
-        let key = key(label_bytes);
-        let known = cache.get(key).unwrap_or(0);
-        let mut target = Target {
-            label_bytes,
-            key,
-            known,
-            reference: known,
-            labels: None,
-        };
-        if known == 0 {
-            match labels(label_bytes)? {
-                Ok(labels) => target.labels = Some(labels),
-                Err(reason) => return Ok(Err(reason)),
-            }
-        }
-        Ok(Ok(target))
-    }
-
+impl Target<'_> {
     /// Appends by reference; where the store has forgotten the series, once more with its labels.
     fn append(
         &mut self,
@@ -417,12 +475,6 @@ impl<'a> Target<'a> {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    fn remember(self, cache: &SeriesCache) {
-        if self.reference != 0 && self.reference != self.known {
-            cache.put(self.key, self.reference);
-        }
     }
 }
 

@@ -290,6 +290,9 @@ impl PageAppend<'_, '_> {
             // Relabelling drops it.
             return Ok(());
         };
+        if let Some(references) = self.cache.coming(slot) {
+            self.appender.announce(&references);
+        }
         let result = if again && timestamp.is_none() {
             Err(self.refuse(AppendError::Duplicate(None)))
         } else {

@@ -14,6 +14,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The index goes after so many scrapes that did not need it.
 const CALM_SCRAPES: u8 = 3;
 
+/// The store is told so many lines at a time what comes next.
+pub const RUN: usize = 64;
+
 /// The series of one target.
 #[derive(Debug, Default)]
 pub struct SeriesCache {
@@ -148,6 +151,22 @@ impl SeriesCache {
             }
         }
         self.entries.swap(a, b);
+    }
+
+    /// What the store calls a series and those that probably follow it, if it is the first of a run of
+    /// [`RUN`] lines; where there is no such series, 0.
+    #[inline]
+    pub fn coming(&self, slot: Slot) -> Option<[SeriesRef; RUN]> {
+        if !slot.0.is_multiple_of(RUN) {
+            return None;
+        }
+        let mut references = [0; RUN];
+        for (reference, entry) in references.iter_mut().zip(self.entries.get(slot.0..)?) {
+            if entry.reference != DROPPED {
+                *reference = entry.reference;
+            }
+        }
+        Some(references)
     }
 
     /// Watches a known series for going away.
@@ -349,6 +368,24 @@ mod tests {
     #[test]
     fn entries_are_small() {
         assert_eq!(size_of::<Entry>(), 24);
+    }
+
+    #[test]
+    fn what_comes_is_told_once_a_run() {
+        let mut cache = SeriesCache::default();
+        let names: Vec<String> = (0..RUN + 2).map(|i| format!("series_{i}")).collect();
+        for (i, name) in names.iter().enumerate() {
+            match i {
+                1 => cache.add_dropped(name.as_bytes()),
+                _ => cache.add(name.as_bytes(), i as u64 + 1, true),
+            }
+        }
+        let first = cache.coming(Slot(0)).unwrap();
+        assert_eq!(first[..3], [1, 0, 3]);
+        assert_eq!(first[RUN - 1], RUN as u64);
+        let second = cache.coming(Slot(RUN)).unwrap();
+        assert_eq!(second[..3], [RUN as u64 + 1, RUN as u64 + 2, 0]);
+        assert!((1..RUN).all(|at| cache.coming(Slot(at)).is_none()));
     }
 
     #[test]

@@ -85,10 +85,21 @@ pub fn check_exemplar_length(labels: &Labels) -> Result<(), AppendError> {
 pub trait Appendable: Send + Sync {
     /// A new batch; dropped without commit, it is rolled back.
     fn appender(&self) -> Box<dyn Appender>;
+
+    /// How many series it has, if it can tell at once.
+    fn series_count(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A batch of samples that becomes visible, and durable against kill -9, at commit, as a whole.
 pub trait Appender: Send {
+    /// Says which series the next calls are about, in their order: a store may fetch what it has of
+    /// them, so that its waits for memory overlap. Some tens are a good number.
+    fn announce(&mut self, references: &[SeriesRef]) {
+        let _ = references;
+    }
+
     /// Adds a float sample to the series of `reference`, or of `labels` where the reference is 0 or
     /// no longer known. `start_ms` is the start timestamp, 0 if unknown. Returns the reference for
     /// the next time. An error concerns this sample alone.

@@ -46,6 +46,7 @@ fn append(samples: &[(i64, f64)], buf: &mut [u8]) -> usize {
     for (t, v) in samples {
         state.append(buf, *t, *v);
     }
+    state.write_header(buf);
     state.len()
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Cause, FormatError, Result};
 
 const WHAT: &str = "XOR chunk";
 const NO_WINDOW: u8 = 0xff;
-/// The header, a byte that was begun, and room for a sample.
+/// The header's place, a byte that was begun, and room for a sample.
 const APART: usize = 3 + XorState::ROOM;
 
 /// What an XOR appender knows of the samples before: 32 bytes.
@@ -96,7 +96,7 @@ impl XorState {
     }
 
     /// Appends a sample to the chunk in `buf`, whose first [`XorState::len`] bytes are those of the
-    /// appends before. Any timestamp and value can be stored; order is the caller's business.
+    /// appends before; its header is for [`XorState::write_header`]. Any timestamp and value can be stored; order is the caller's business.
     ///
     /// # Panics
     /// `buf` must be at least [`XorState::ROOM`] longer than [`XorState::len`], and a chunk holds
@@ -129,6 +129,15 @@ impl XorState {
             .count
             .checked_add(1)
             .expect("a chunk holds at most 65,535 samples");
+    }
+
+    /// Writes the chunk's header, which says how many samples there are. Appending leaves it as it is: a
+    /// chunk's first bytes are on another line of memory than its last ones.
+    ///
+    /// # Panics
+    /// `buf` must have the header's two bytes.
+    #[inline]
+    pub fn write_header(&self, buf: &mut [u8]) {
         buf[..2].copy_from_slice(&self.count.to_be_bytes());
     }
 
@@ -141,7 +150,7 @@ impl XorState {
     pub fn append_apart(&mut self, chunk: &[u8], t_ms: i64, value: f64) -> XorTail {
         let at = self.bits / 8;
         let mut bytes = [0; APART];
-        // A chunk of the header alone, and of the bits of the last byte.
+        // A chunk of the header's place alone, and of the bits of the last byte.
         let mut apart = XorState {
             bits: 16 + self.bits % 8,
             ..*self
@@ -205,7 +214,7 @@ impl XorState {
     }
 }
 
-/// What [`XorState::append_apart`] wrote: the header, and the bytes from `at` on.
+/// What [`XorState::append_apart`] wrote: the bytes from `at` on.
 pub struct XorTail {
     bytes: [u8; APART],
     at: usize,
@@ -220,7 +229,6 @@ impl XorTail {
     /// overwritten.
     #[inline]
     pub fn write(&self, buf: &mut [u8]) {
-        buf[..2].copy_from_slice(&self.bytes[..2]);
         let n = self.len - 2;
         let place = &mut buf[self.at..];
         match place.first_chunk_mut::<8>() {
@@ -276,6 +284,7 @@ impl XorChunk {
             self.bytes.resize(target, 0);
         }
         self.state.append(&mut self.bytes, t_ms, value);
+        self.state.write_header(&mut self.bytes);
     }
 
     /// How many samples the chunk holds.

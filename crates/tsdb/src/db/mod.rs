@@ -372,4 +372,8 @@ impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender> {
         Box::new(self.store.head.appender())
     }
+
+    fn series_count(&self) -> Option<usize> {
+        Some(self.store.head.series_count())
+    }
 }

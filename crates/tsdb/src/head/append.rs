@@ -485,6 +485,18 @@ fn closed() -> AppendError {
 }
 
 impl Appender for HeadAppender {
+    fn announce(&mut self, references: &[SeriesRef]) {
+        let mut ids = references.iter().filter_map(|r| Head::known(*r)).peekable();
+        while let Some(first) = ids.next() {
+            let place = shard_of(first);
+            let shard = self.head.shards[place].lock();
+            shard.fetch(first);
+            while let Some(id) = ids.next_if(|id| shard_of(*id) == place) {
+                shard.fetch(id);
+            }
+        }
+    }
+
     fn append(
         &mut self,
         reference: SeriesRef,

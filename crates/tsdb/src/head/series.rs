@@ -288,6 +288,22 @@ impl Shard {
         prefetch(&full[used.saturating_sub(128)..used]);
     }
 
+    /// Has a series fetched that is about to be looked at.
+    #[inline]
+    pub fn fetch(&self, id: u32) {
+        if let Some(series) = self.get(id) {
+            prefetch(std::slice::from_ref(series));
+        }
+    }
+
+    /// Has what appending a float to a series needs beside it fetched.
+    #[inline]
+    pub fn fetch_open(&self, id: u32) {
+        if let Some(series) = self.get(id) {
+            self.slab.fetch_end(&series.open, series.xor.len());
+        }
+    }
+
     /// A series for changing.
     #[inline]
     pub fn get_mut(&mut self, id: u32) -> Option<&mut Series> {
@@ -429,7 +445,8 @@ impl Shard {
         if series.xor.samples() == 0 {
             return None;
         }
-        let data = self.slab.get(&series.open)[..series.xor.len()].to_vec();
+        let mut data = self.slab.get(&series.open)[..series.xor.len()].to_vec();
+        series.xor.write_header(&mut data);
         Some(OpenChunk {
             encoding: Encoding::Xor,
             min_ms: first_t_ms(&data),
@@ -714,7 +731,8 @@ fn write_open(series: &mut Series, slab: &mut Slab, files: &ChunkFiles) {
     let reference = if let Some((open, min_ms, _)) = histogram {
         write_histograms(series.id, &open, min_ms, files)
     } else if series.xor.samples() > 0 {
-        let data = &slab.get(&series.open)[..series.xor.len()];
+        let data = &mut slab.get_mut(&series.open)[..series.xor.len()];
+        series.xor.write_header(data);
         files.write(&HeadChunk {
             series: u64::from(series.id),
             min_ms: first_t_ms(data),

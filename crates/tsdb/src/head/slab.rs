@@ -6,6 +6,8 @@
 //! grow at the same pace, and would leave a trail of empty classes behind otherwise. A free slot
 //! holds the number of the next free one of its page.
 
+use super::prefetch::prefetch;
+
 const PAGE: usize = 8 * 1024;
 const NONE: u32 = u32::MAX;
 /// More slots than any page has.
@@ -210,6 +212,19 @@ impl Slab {
         let page = &mut self.pages[page];
         let size = size_of_class(page.class);
         &mut page.bytes[slot * size..(slot + 1) * size]
+    }
+
+    /// Has what an append at byte `at` of a run needs fetched: the place, or all of a run that is
+    /// about to move.
+    #[inline]
+    pub fn fetch_end(&self, handle: &Handle, at: usize) {
+        /// Most samples take no more.
+        const SAMPLE: usize = 8;
+        let bytes = self.get(handle);
+        match bytes.get(at..at + SAMPLE) {
+            Some(place) => prefetch(place),
+            None => prefetch(bytes),
+        }
     }
 
     /// How many bytes the run's slot has.

@@ -16,6 +16,9 @@ use super::super::{Head, LateLog};
 use super::{HeadAppender, unpin};
 use crate::wal::{Writer, refused};
 
+/// The open chunks of so many series are fetched at once.
+const AHEAD: usize = 32;
+
 /// What applying a batch has counted.
 #[derive(Default)]
 struct Applied {
@@ -105,14 +108,19 @@ impl HeadAppender {
                 .position(|s| shard_of(s.reference as u32) != place)
                 .unwrap_or(samples.len());
             let mut shard = head.shards[place].lock();
-            for sample in &samples[..run] {
-                let id = sample.reference as u32;
-                match work.one(&mut shard, id, sample.t_ms, Value::Float(sample.value)) {
-                    Some(Place::Late) => work.applied.late_samples.push(*sample),
-                    Some(Place::InOrder) => work.applied.floats += 1,
-                    None => {}
+            for block in samples[..run].chunks(AHEAD) {
+                for sample in block {
+                    shard.fetch_open(sample.reference as u32);
                 }
-                unpin(&mut shard, id);
+                for sample in block {
+                    let id = sample.reference as u32;
+                    match work.one(&mut shard, id, sample.t_ms, Value::Float(sample.value)) {
+                        Some(Place::Late) => work.applied.late_samples.push(*sample),
+                        Some(Place::InOrder) => work.applied.floats += 1,
+                        None => {}
+                    }
+                    unpin(&mut shard, id);
+                }
             }
             samples = &samples[run..];
         }
