@@ -455,32 +455,7 @@ impl Shard {
         })
     }
 
-    /// The open chunk as it is, for [`Shard::restore_open`].
-    pub fn open_state<'a>(&'a self, series: &'a Series) -> Option<OpenState<'a>> {
-        let next_at_ms = series.next_at_ms;
-        if let Some((open, min_ms, predicted)) = series.open_histogram() {
-            return Some(OpenState {
-                encoding: open.encoding(),
-                min_ms: *min_ms,
-                next_at_ms,
-                predicted: *predicted,
-                data: open.bytes(),
-            });
-        }
-        if series.xor.samples() == 0 {
-            return None;
-        }
-        let data = &self.slab.get(&series.open)[..series.xor.len()];
-        Some(OpenState {
-            encoding: Encoding::Xor,
-            min_ms: first_t_ms(data),
-            next_at_ms,
-            predicted: false,
-            data,
-        })
-    }
-
-    /// Gives a series without open chunk the one that [`Shard::open_state`] had, as if its samples had
+    /// Gives a series without open chunk the one that [`Shard::open_states`] had, as if its samples had
     /// been appended; answers the time of its last sample, `None` where there is no such series or it has
     /// an open chunk.
     ///
@@ -516,18 +491,24 @@ impl Shard {
         Ok(Some(last_ms))
     }
 
-    /// How many pages of series there are; see [`Shard::page`].
+    /// How many pages of series there are; see [`Shard::open_states`].
     pub fn pages(&self) -> usize {
         self.pages.len()
     }
 
-    /// The series of a page, in no order: a few of all, none of which ever moves to another page.
-    pub fn page(&self, number: usize) -> impl Iterator<Item = &Series> {
-        self.pages
-            .get(number)
-            .into_iter()
-            .flatten()
-            .filter(|series| series.id != 0)
+    /// The open chunks of a page's series as they are, for [`Shard::restore_open`]: those of a few of all
+    /// series, in no order, none of which ever moves to another page.
+    pub fn open_states(&mut self, page: usize) -> impl Iterator<Item = (u32, OpenState<'_>)> {
+        let Shard { pages, slab, .. } = self;
+        let page = pages.get(page).map_or(&[][..], Vec::as_slice);
+        for series in page.iter().filter(|series| series.xor.samples() > 0) {
+            series.xor.write_header(slab.get_mut(&series.open));
+        }
+        let slab = &*slab;
+        let open = |series| Some((series, open_state(slab, series)?));
+        page.iter()
+            .filter_map(open)
+            .map(|(series, open)| (series.id, open))
     }
 
     /// First and last time of the open chunk.
@@ -661,6 +642,31 @@ impl Shard {
             _ => append_histogram(series, &mut self.slab, t_ms, value, policy),
         }
     }
+}
+
+/// The open chunk as it is; an XOR chunk's header must have been written.
+fn open_state<'a>(slab: &'a Slab, series: &'a Series) -> Option<OpenState<'a>> {
+    let next_at_ms = series.next_at_ms;
+    if let Some((open, min_ms, predicted)) = series.open_histogram() {
+        return Some(OpenState {
+            encoding: open.encoding(),
+            min_ms: *min_ms,
+            next_at_ms,
+            predicted: *predicted,
+            data: open.bytes(),
+        });
+    }
+    if series.xor.samples() == 0 {
+        return None;
+    }
+    let data = &slab.get(&series.open)[..series.xor.len()];
+    Some(OpenState {
+        encoding: Encoding::Xor,
+        min_ms: first_t_ms(data),
+        next_at_ms,
+        predicted: false,
+        data,
+    })
 }
 
 /// What a refused float would have replaced.

@@ -139,14 +139,12 @@ impl Head {
         for shard in &self.shards {
             // A lock a page: nobody waits for long.
             for page in 0.. {
-                let shard = shard.lock();
+                let mut shard = shard.lock();
                 if page >= shard.pages() {
                     break;
                 }
-                for series in shard.page(page) {
-                    if let Some(open) = shard.open_state(series) {
-                        sink.open_chunk(series.id, &open);
-                    }
+                for (id, open) in shard.open_states(page) {
+                    sink.open_chunk(id, &open);
                 }
                 drop(shard);
                 sink.write_out().map_err(Error::io(path))?;
