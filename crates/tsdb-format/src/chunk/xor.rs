@@ -699,6 +699,7 @@ mod tests {
             let tail = state.append_apart(&tight, t, v);
             tight.resize(state.len(), 0xff);
             tail.write(&mut tight);
+            state.write_header(&mut tight);
             assert_eq!((&tight[..], state), (whole.bytes(), whole.state));
         }
         decode(&data, i64::MIN, i64::MAX, &mut times, &mut values).unwrap();
