@@ -82,7 +82,6 @@ fn none_of<'q>(query: &'q Query<'q>, vect: Vect<'q>) -> Result<Vect<'q>, QueryEr
     Ok(Vect::nothing(Usage::empty(len).at_once(&[&input])))
 }
 
-/// The extreme as upstream finds it: a NaN at the start stays.
 /// Fails, but with what is wrong with the vector if it cannot be evaluated either.
 fn refuse<'q>(query: &'q Query<'q>, vect: Vect<'q>, text: &str) -> Result<Vect<'q>, QueryError> {
     vect.for_each(query, |_, _| Ok(()))?;
