@@ -280,7 +280,12 @@ impl Reflector {
                     Ok(Event::Change(news, at)) => {
                         *version = at;
                         let is_list = false;
-                        told.send(Told { news, is_list }).await.ok()?;
+                        told.send(Told {
+                            news: *news,
+                            is_list,
+                        })
+                        .await
+                        .ok()?;
                     }
                     Ok(Event::Bookmark(at)) => *version = at,
                     Ok(Event::Nothing) => {}
@@ -320,7 +325,7 @@ fn jitter(span: u64) -> u64 {
 }
 
 enum Event {
-    Change(News, String),
+    Change(Box<News>, String),
     Bookmark(String),
     Nothing,
 }
@@ -360,7 +365,7 @@ fn event(line: &[u8], objects: &dyn Decode) -> Result<Event, End> {
         _ => return Ok(Event::Nothing),
     };
     let (news, version) = objects.changed(raw.object, deleted).map_err(fail)?;
-    Ok(Event::Change(news, version))
+    Ok(Event::Change(Box::new(news), version))
 }
 
 /// The API server's own way of saying no.
