@@ -184,7 +184,9 @@ impl Tokens {
             .body(Full::new(Bytes::from(body.join("&"))))
             .map_err(|error| (false, format!("oauth2: token_url: {error}")))?;
         // The client of a token server has no tokens of its own, so this recursion ends.
-        let response = (self.client.send(request))
+        let response = self
+            .client
+            .send(request)
             .await
             .map_err(|error| (false, error.to_string()))?;
         let status = response.status();
