@@ -104,8 +104,8 @@ struct Following {
     metrics: Metrics,
 }
 
-/// News and where from: the number of the reflector, and its namespace.
-struct From {
+/// News of one reflector: its number, and its namespace.
+struct FromOne {
     reflector: usize,
     scope: Option<String>,
     told: Told,
@@ -113,7 +113,7 @@ struct From {
 
 impl Following {
     async fn run(self) {
-        let (sender, mut told) = mpsc::channel::<From>(BATCH);
+        let (sender, mut told) = mpsc::channel::<FromOne>(BATCH);
         let mut tasks = JoinSet::new();
         let count = self.start(&sender, &mut tasks);
         drop(sender);
@@ -145,7 +145,7 @@ impl Following {
     }
 
     /// Starts what the role needs; answers with how many reflectors that are.
-    fn start(&self, sender: &mpsc::Sender<From>, tasks: &mut JoinSet<()>) -> usize {
+    fn start(&self, sender: &mpsc::Sender<FromOne>, tasks: &mut JoinSet<()>) -> usize {
         let mut start = Start {
             following: self,
             sender,
@@ -176,7 +176,7 @@ impl Following {
 
 struct Start<'a> {
     following: &'a Following,
-    sender: &'a mpsc::Sender<From>,
+    sender: &'a mpsc::Sender<FromOne>,
     tasks: &'a mut JoinSet<()>,
     count: usize,
 }
@@ -262,7 +262,7 @@ impl Start<'_> {
         let scope = scope.map(str::to_owned);
         self.tasks.spawn(async move {
             while let Some(told) = changed.recv().await {
-                let from = From {
+                let from = FromOne {
                     reflector: number,
                     scope: scope.clone(),
                     told,
