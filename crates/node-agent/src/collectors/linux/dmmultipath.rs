@@ -11,11 +11,12 @@ fn is_active(state: &str) -> bool {
 
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     let block = files.paths.sys.join("block");
-    for sysfs_name in list(&block).map_err(CollectError::missing_is_no_data)? {
-        let dir = block.join(&sysfs_name);
+    let names = list(&block).map_err(CollectError::missing_is_no_data)?;
+    for sysfs_name in names.iter().filter(|name| name.starts_with("dm-")) {
+        let dir = block.join(sysfs_name);
         let mut text = |file: &str| files.value(&dir.join(file)).unwrap_or_default().to_owned();
         let uuid = text("dm/uuid");
-        if !sysfs_name.starts_with("dm-") || !uuid.starts_with("mpath-") {
+        if !uuid.starts_with("mpath-") {
             continue;
         }
         let device = text("dm/name");

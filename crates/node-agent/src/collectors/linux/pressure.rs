@@ -52,15 +52,17 @@ fn total(text: &str, word: &str) -> Option<f64> {
 
 pub fn collect(files: &mut Files, out: &mut Page) -> Outcome {
     let mut any = false;
-    for (resource, word, name, help) in METRICS {
+    for of_resource in METRICS.chunk_by(|one, next| one.0 == next.0) {
         // Kernels without PSI have no files, those where it is switched off refuse to read them, and
         // older ones do not know all resources.
-        let Ok(text) = files.proc(&format!("pressure/{resource}")) else {
+        let Ok(text) = files.proc(&format!("pressure/{}", of_resource[0].0)) else {
             continue;
         };
         any = true;
-        if let Some(micros) = total(text, word) {
-            out.counter(name, help, &[], micros / 1000.0 / 1000.0);
+        for (_, word, name, help) in of_resource {
+            if let Some(micros) = total(text, word) {
+                out.counter(name, help, &[], micros / 1000.0 / 1000.0);
+            }
         }
     }
     if any {
