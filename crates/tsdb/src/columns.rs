@@ -57,6 +57,29 @@ pub fn decode_chunk(
     Ok(())
 }
 
+/// The samples of a chunk with `min_ms <= t <= max_ms`, histograms of integers as such.
+///
+/// # Errors
+/// As [`decode_chunk`].
+pub fn chunk_samples(
+    encoding: Encoding,
+    data: &[u8],
+    min_ms: i64,
+    max_ms: i64,
+) -> Result<Vec<(i64, OwnedValue)>, FormatError> {
+    if matches!(encoding, Encoding::Histogram | Encoding::HistogramSt) {
+        let starts = encoding == Encoding::HistogramSt;
+        let mut samples = Vec::new();
+        histogram::decode_integer(data, starts, min_ms, max_ms, |t, _, sample| {
+            samples.push((t, OwnedValue::Histogram(Arc::new(sample))));
+        })?;
+        return Ok(samples);
+    }
+    let mut columns = Columns::default();
+    decode_chunk(encoding, data, min_ms, max_ms, &mut columns)?;
+    Ok(samples(&columns))
+}
+
 /// The samples of the columns in order of time.
 pub fn samples(columns: &Columns) -> Vec<(i64, OwnedValue)> {
     let floats = columns.float_ms.iter().zip(&columns.floats);

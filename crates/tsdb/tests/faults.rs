@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod folder;
+mod read;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -81,14 +82,10 @@ fn live(db: &Db, round: i64, acknowledged: &mut Samples, doubtful: &mut Samples)
 }
 
 fn content(db: &Db) -> Samples {
-    let querier = db.querier(i64::MIN, i64::MAX).unwrap();
-    let set = querier.select(true, &SelectHints::default(), &[]).unwrap();
     let mut found = Samples::new();
-    for series in set.series {
-        let mut columns = Columns::default();
-        series.decode(i64::MIN, i64::MAX, &mut columns).unwrap();
+    for (labels, columns) in read::all(db, i64::MIN, i64::MAX) {
         for (t, v) in columns.float_ms.iter().zip(&columns.floats) {
-            found.insert((series.labels().clone(), *t), v.to_bits());
+            found.insert((labels.clone(), *t), v.to_bits());
         }
     }
     found

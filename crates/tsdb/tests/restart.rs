@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod read;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use model::{Labels, Matcher, STALE_NAN};
 use parking_lot::{Condvar, Mutex};
-use storage::{Appendable, Columns, Queryable, SelectHints, StorageError};
+use storage::{Appendable, Queryable, SelectHints, StorageError};
 use tsdb::db::Progress;
 use tsdb::fs::{Entry, File, FileSystem, Mapping, RealFs, Space};
 use tsdb::{Db, Error, Options};
@@ -113,14 +115,10 @@ fn labels(i: i64) -> Labels {
 type Samples = BTreeMap<(String, i64), u64>;
 
 fn content(db: &Db) -> Samples {
-    let querier = db.querier(i64::MIN, i64::MAX).unwrap();
-    let set = querier.select(true, &SelectHints::default(), &[]).unwrap();
     let mut found = Samples::new();
-    for series in set.series {
-        let mut columns = Columns::default();
-        series.decode(i64::MIN, i64::MAX, &mut columns).unwrap();
+    for (labels, columns) in read::all(db, i64::MIN, i64::MAX) {
         for (t, v) in columns.float_ms.iter().zip(&columns.floats) {
-            found.insert((series.labels().to_string(), *t), v.to_bits());
+            found.insert((labels.to_string(), *t), v.to_bits());
         }
     }
     found

@@ -4,13 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod folder;
+mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use folder::copy;
 use model::{Exemplar, FloatHistogram, Histogram, Labels, Matcher, Metadata, MetricType, Span};
-use storage::{Appendable, Columns, Queryable, SelectHints};
+use storage::Appendable;
 use tsdb::{Db, Options};
 
 const BLOCK_MS: i64 = 40_000;
@@ -43,18 +44,14 @@ struct Content {
 }
 
 fn content(db: &Db) -> Content {
-    let querier = db.querier(i64::MIN, i64::MAX).unwrap();
-    let set = querier.select(true, &SelectHints::default(), &[]).unwrap();
     let mut samples = BTreeMap::new();
-    for series in set.series {
-        let mut columns = Columns::default();
-        series.decode(i64::MIN, i64::MAX, &mut columns).unwrap();
+    for (labels, columns) in read::all(db, i64::MIN, i64::MAX) {
         let floats = columns.float_ms.iter().zip(&columns.floats);
         let histograms = columns.histogram_ms.iter().zip(&columns.histograms);
         let all = floats
             .map(|(t, v)| (*t, format!("{:x}", v.to_bits())))
             .chain(histograms.map(|(t, h)| (*t, format!("{h:?}"))));
-        samples.insert(series.labels().to_string(), all.collect());
+        samples.insert(labels.to_string(), all.collect());
     }
     Content {
         samples,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod folder;
+mod read;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -15,8 +16,13 @@ use std::time::{Duration, Instant};
 
 use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata, MetricType, Span};
 use serde_json::Value;
-use storage::{Appendable, Columns, Queryable, SelectHints};
+use storage::Appendable;
 use tsdb::{Db, Options};
+
+/// Of a Prometheus that scrapes itself.
+const SCRAPING: &str = "global: {scrape_interval: 200ms, scrape_timeout: 150ms}\n\
+        storage: {tsdb: {out_of_order_time_window: 30m}}\n\
+        scrape_configs: [{job_name: self, scrape_protocols: [PrometheusProto], static_configs: [{targets: ['127.0.0.1:PORT']}]}]\n";
 
 type Content = BTreeMap<String, BTreeMap<i64, String>>;
 
@@ -123,12 +129,8 @@ impl Drop for Peer {
 
 /// What our database answers, as [`Peer::content`] has it: without stale markers.
 fn ours(db: &Db, min_ms: i64, max_ms: i64) -> Content {
-    let querier = db.querier(min_ms, max_ms).unwrap();
-    let set = querier.select(true, &SelectHints::default(), &[]).unwrap();
     let mut content = Content::new();
-    for series in set.series {
-        let mut columns = Columns::default();
-        series.decode(min_ms, max_ms, &mut columns).unwrap();
+    for (labels, columns) in read::all(db, min_ms, max_ms) {
         let mut samples = BTreeMap::new();
         for (t, v) in columns.float_ms.iter().zip(&columns.floats) {
             if !model::is_stale(*v) {
@@ -141,7 +143,7 @@ fn ours(db: &Db, min_ms: i64, max_ms: i64) -> Content {
             }
         }
         if !samples.is_empty() {
-            content.insert(series.labels().to_string(), samples);
+            content.insert(labels.to_string(), samples);
         }
     }
     content
@@ -336,13 +338,10 @@ fn prometheus_opens_ours() {
 #[test]
 fn we_open_prometheus() {
     let Some(binary) = prometheus() else { return };
-    let config = "global: {scrape_interval: 200ms, scrape_timeout: 150ms}\n\
-        storage: {tsdb: {out_of_order_time_window: 30m}}\n\
-        scrape_configs: [{job_name: self, scrape_protocols: [PrometheusProto], static_configs: [{targets: ['127.0.0.1:PORT']}]}]\n";
     for signal in ["-TERM", "-KILL"] {
         let tmp = tempfile::tempdir().unwrap();
         let dir = tmp.path().join("data");
-        let peer = Peer::start(&binary, &dir, config);
+        let peer = Peer::start(&binary, &dir, SCRAPING);
         std::thread::sleep(Duration::from_secs(8));
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -370,9 +369,6 @@ fn we_open_prometheus() {
 #[test]
 fn prometheus_writes_in_between() {
     let Some(binary) = prometheus() else { return };
-    let config = "global: {scrape_interval: 200ms, scrape_timeout: 150ms}\n\
-        storage: {tsdb: {out_of_order_time_window: 30m}}\n\
-        scrape_configs: [{job_name: self, scrape_protocols: [PrometheusProto], static_configs: [{targets: ['127.0.0.1:PORT']}]}]\n";
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path().join("data");
     let noting = |dir: &Path, shortcut_log_bytes| Options {
@@ -391,7 +387,7 @@ fn prometheus_writes_in_between() {
     drop(db);
     let mut want = before.clone();
     for round in 0..2 {
-        let peer = Peer::start(&binary, &dir, config);
+        let peer = Peer::start(&binary, &dir, SCRAPING);
         let started = Instant::now();
         let mut written = Content::new();
         while written.len() < want.len().max(300) {

@@ -176,6 +176,11 @@ fn range_vector<'q>(
     // What is looked at, and what of it is in the answer: extended ranges look further.
     let (mut size, mut result) = (0u64, 0u64);
     let mut held = Vec::new();
+    let extended = match (ranges.anchored, ranges.smoothed) {
+        (true, _) => Some("anchored"),
+        (false, true) => Some("smoothed"),
+        (false, false) => None,
+    };
     for (i, meta) in ranges.metas.iter().enumerate() {
         query.cancel.check(PHASE)?;
         let mut samples = Columns::default();
@@ -200,14 +205,7 @@ fn range_vector<'q>(
             labels: meta.labels.clone(),
             ..MatrixSeries::default()
         };
-        let extended = if ranges.anchored {
-            "anchored"
-        } else if ranges.smoothed {
-            "smoothed"
-        } else {
-            ""
-        };
-        if !extended.is_empty() {
+        if let Some(extended) = extended {
             if !window.histograms.is_empty() {
                 return super::failed(format!(
                     "{extended} modifier is not supported with histograms"

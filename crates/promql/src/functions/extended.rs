@@ -84,33 +84,11 @@ impl Value for Arc<FloatHistogram> {
             value.mul(fraction);
             return Ok(Arc::new(value));
         }
-        subtract(&mut value, self, flags)?;
+        flags.reconciled(value.sub(self), Flags::MISMATCHED_SUB)?;
         value.mul(fraction);
-        add(&mut value, self, flags)?;
+        flags.reconciled(value.add(self), Flags::MISMATCHED_ADD)?;
         Ok(Arc::new(value))
     }
-}
-
-fn add(
-    to: &mut FloatHistogram,
-    other: &FloatHistogram,
-    flags: &mut Flags,
-) -> Result<(), HistogramError> {
-    if to.add(other)?.custom_bounds {
-        flags.set(Flags::MISMATCHED_ADD);
-    }
-    Ok(())
-}
-
-fn subtract(
-    from: &mut FloatHistogram,
-    other: &FloatHistogram,
-    flags: &mut Flags,
-) -> Result<(), HistogramError> {
-    if from.sub(other)?.custom_bounds {
-        flags.set(Flags::MISMATCHED_SUB);
-    }
-    Ok(())
 }
 
 /// How far a time is on the way between two others.
@@ -286,11 +264,11 @@ impl ExtendedRate {
             flags.set(Flags::NOT_GAUGE);
         }
         let mut result = FloatHistogram::clone(&right);
-        subtract(&mut result, &left, flags)?;
+        flags.reconciled(result.sub(&left), Flags::MISMATCHED_SUB)?;
         if self.is_counter
             && let Some(correction) = before_resets(bounded, &left, &right, flags)?
         {
-            add(&mut result, &correction, flags)?;
+            flags.reconciled(result.add(&correction), Flags::MISMATCHED_ADD)?;
         }
         if self.is_rate {
             result.div(self.range_seconds);
@@ -327,7 +305,7 @@ fn before_resets(
         if h.detect_reset(previous) {
             match &mut sum {
                 None => sum = Some(previous.clone()),
-                Some(sum) => add(sum, previous, flags)?,
+                Some(sum) => flags.reconciled(sum.add(previous), Flags::MISMATCHED_ADD)?,
             }
         }
         previous = h;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use model::histogram::HistogramError;
 use model::{CounterResetHint, FloatHistogram};
 
 use super::window::{Flags, FloatSeries, Frame, RangeFunction, Window};
@@ -306,19 +305,13 @@ fn histogram_rate(
         }
     }
     let mut result = last.copy_to_schema(schema);
-    let mut settle =
-        |outcome: Result<model::histogram::Reconciled, HistogramError>, flag| match outcome {
-            Ok(reconciled) => {
-                if reconciled.custom_bounds {
-                    flags.set(flag);
-                }
-                Some(())
-            }
-            Err(_) => {
-                flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
-                None
-            }
-        };
+    let mut settle = |outcome, flag| match flags.reconciled(outcome, flag) {
+        Ok(()) => Some(()),
+        Err(_) => {
+            flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
+            None
+        }
+    };
     settle(result.sub(first), Flags::MISMATCHED_SUB)?;
     if from_zero {
         settle(result.add(&histograms[0]), Flags::MISMATCHED_ADD)?;
@@ -401,15 +394,10 @@ impl RangeFunction for Instant {
                 let mut result = FloatHistogram::clone(last_h);
                 if !self.is_rate || (!reset_by_start_time(flags) && !last_h.detect_reset(before_h))
                 {
-                    match result.sub(before_h) {
-                        Ok(reconciled) if reconciled.custom_bounds => {
-                            flags.set(Flags::MISMATCHED_SUB);
-                        }
-                        Ok(_) => {}
-                        Err(_) => {
-                            flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
-                            return Ok(None);
-                        }
+                    let subtracted = result.sub(before_h);
+                    if flags.reconciled(subtracted, Flags::MISMATCHED_SUB).is_err() {
+                        flags.set(Flags::MIXED_EXPONENTIAL_CUSTOM);
+                        return Ok(None);
                     }
                 }
                 result.counter_reset_hint = CounterResetHint::Gauge;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::FloatHistogram;
+use model::histogram::{HistogramError, Reconciled};
 use storage::Columns;
 
 use crate::annotate::{HistogramOperation, Note};
@@ -139,6 +140,21 @@ impl Flags {
 
     pub(crate) fn set(&mut self, flag: Flags) {
         self.0 |= flag.0;
+    }
+
+    /// Sets `flag` if what was added or subtracted had other custom bounds.
+    ///
+    /// # Errors
+    /// Histograms that do not go together.
+    pub(crate) fn reconciled(
+        &mut self,
+        outcome: Result<Reconciled, HistogramError>,
+        flag: Flags,
+    ) -> Result<(), HistogramError> {
+        if outcome?.custom_bounds {
+            self.set(flag);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_empty(self) -> bool {

@@ -17,7 +17,7 @@ use super::narrow::Narrow;
 use super::out_of_order::{Encoded, OutOfOrder, encode};
 use super::postings;
 use super::series::{OpenChunk, shard_of};
-use crate::columns::{chunk_encoding, decode_chunk, encode_columns, push_samples};
+use crate::columns::{chunk_encoding, chunk_samples, decode_chunk, encode_columns, push_samples};
 
 impl Head {
     /// A view of a time range, both ends inclusive.
@@ -473,29 +473,11 @@ impl RangeSeries {
         (min_ms, max_ms): (i64, i64),
         deleted: &[(i64, i64)],
     ) -> Result<Vec<Encoded>, StorageError> {
-        use super::out_of_order::OwnedValue;
         let kept = |t: i64| !deleted.iter().any(|(from, to)| (*from..=*to).contains(&t));
-        if matches!(encoding, Encoding::Histogram | Encoding::HistogramSt) {
-            let starts = encoding == Encoding::HistogramSt;
-            let mut samples = Vec::new();
-            tsdb_format::chunk::histogram::decode_integer(
-                data,
-                starts,
-                min_ms,
-                max_ms,
-                |t, _, histogram| {
-                    if kept(t) {
-                        samples.push((t, OwnedValue::Histogram(Arc::new(histogram))));
-                    }
-                },
-            )
-            .map_err(|e| self.corrupt(&e))?;
-            return Ok(encode(&samples));
-        }
-        let mut columns = Columns::default();
-        decode_chunk(encoding, data, min_ms, max_ms, &mut columns).map_err(|e| self.corrupt(&e))?;
-        drop_deleted(&mut columns, deleted);
-        Ok(encode(&crate::columns::samples(&columns)))
+        let mut samples =
+            chunk_samples(encoding, data, min_ms, max_ms).map_err(|e| self.corrupt(&e))?;
+        samples.retain(|(t, _)| kept(*t));
+        Ok(encode(&samples))
     }
 }
 

@@ -53,9 +53,7 @@ impl Floors {
             to.max(*floor)
         };
     }
-}
 
-impl Floors {
     /// No sample of the series is wanted.
     fn close(&mut self, id: u32) {
         self.raise(id, Floors::CLOSED);

@@ -1,15 +1,12 @@
 //! The open chunks that a shortcut has, back into memory.
 
-use std::sync::Arc;
-
 use tsdb_format::FormatError;
-use tsdb_format::chunk::{Encoding, histogram, xor};
 
 use super::super::Head;
-use super::super::out_of_order::OwnedValue;
 use super::super::series::{ChunkPolicy, OpenState, Outcome, shard_of};
 use super::super::shortcut::Shortcut;
 use super::known::Floors;
+use crate::columns::chunk_samples;
 
 impl Head {
     /// Gives series the open chunks of a shortcut: those of the shards that are this worker's, one of
@@ -69,7 +66,7 @@ impl Head {
         let mut shard = self.shards[shard_of(id)].lock();
         let mut range = None;
         let mut chunks = 0;
-        for (t_ms, value) in samples_from(open, floor + 1)? {
+        for (t_ms, value) in chunk_samples(open.encoding, open.data, floor + 1, i64::MAX)? {
             match shard.append(id, t_ms, value.borrow(), policy) {
                 Ok(Outcome::Duplicate) => continue,
                 Ok(Outcome::NewChunk) => chunks += 1,
@@ -83,31 +80,4 @@ impl Head {
         }
         Ok(range.map(|(first, last)| (first, last, chunks)))
     }
-}
-
-/// The samples of an open chunk from a time on.
-fn samples_from(open: &OpenState<'_>, min_ms: i64) -> Result<Vec<(i64, OwnedValue)>, FormatError> {
-    let mut samples = Vec::new();
-    match open.encoding {
-        Encoding::Xor => {
-            let (mut times, mut values) = (Vec::new(), Vec::new());
-            xor::decode(open.data, min_ms, i64::MAX, &mut times, &mut values)?;
-            samples.extend(
-                times
-                    .into_iter()
-                    .zip(values.into_iter().map(OwnedValue::Float)),
-            );
-        }
-        Encoding::Histogram => {
-            histogram::decode_integer(open.data, false, min_ms, i64::MAX, |t, _, h| {
-                samples.push((t, OwnedValue::Histogram(Arc::new(h))));
-            })?;
-        }
-        _ => {
-            histogram::decode_float(open.data, true, false, min_ms, i64::MAX, |t, _, h| {
-                samples.push((t, OwnedValue::FloatHistogram(Arc::new(h))));
-            })?;
-        }
-    }
-    Ok(samples)
 }
